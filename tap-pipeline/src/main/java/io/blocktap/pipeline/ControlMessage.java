@@ -1,0 +1,80 @@
+package io.blocktap.pipeline;
+
+/** What flows down a chain beside requests. Tells of the life of a disk and its sessions. */
+public sealed interface ControlMessage {
+    /** Returns a short name for logs and traces, for example {@code "connect"}. */
+    String name();
+
+    /** Returns whether a control hook may refuse it. */
+    default boolean refusable() {
+        return false;
+    }
+
+    /**
+     * A frontend wants to use the disk; requests follow only if nobody refuses.
+     *
+     * @param session who
+     * @param geometry what it will be told
+     */
+    record Connect(Session session, Geometry geometry) implements ControlMessage {
+        @Override
+        public String name() {
+            return "connect";
+        }
+
+        @Override
+        public boolean refusable() {
+            return true;
+        }
+    }
+
+    /**
+     * A frontend is gone, and all its requests are settled.
+     *
+     * @param session who
+     */
+    record Disconnect(Session session) implements ControlMessage {
+        @Override
+        public String name() {
+            return "disconnect";
+        }
+    }
+
+    /**
+     * The disk is to change its size or features.
+     *
+     * @param from what it was
+     * @param to what it is to be
+     */
+    record Resize(Geometry from, Geometry to) implements ControlMessage {
+        @Override
+        public String name() {
+            return "resize";
+        }
+
+        @Override
+        public boolean refusable() {
+            return true;
+        }
+    }
+
+    /** The disk is about to be closed: no new requests come; those in flight are being settled. */
+    record Shutdown() implements ControlMessage {
+        @Override
+        public String name() {
+            return "shutdown";
+        }
+    }
+
+    /**
+     * A message that this stage has accepted was refused by a stage below.
+     *
+     * @param message what was refused
+     */
+    record Withdrawn(ControlMessage message) implements ControlMessage {
+        @Override
+        public String name() {
+            return "withdrawn";
+        }
+    }
+}

@@ -1,0 +1,358 @@
+package io.blocktap.pipeline;
+
+import io.netty.channel.EventLoop;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+
+/**
+ * One chain with its stages opened: what a frontend sees. Several sessions may share it.
+ *
+ * <p>Life: {@link DiskOpener} opens it; taps {@link #connect} sessions and open streams; {@link #drain} waits for what is in flight and flushes; {@link
+ * #close} closes the stages. The chain may change while requests run ({@link #addStage}, {@link #removeStage}).
+ *
+ * <p>Any thread, unless a method says otherwise.
+ */
+public final class Disk {
+    /** How a disk stands. */
+    public enum State {
+        /** It takes sessions and requests. */
+        SERVING,
+        /** It takes no new sessions; requests in flight are being settled. */
+        DRAINING,
+        /** Its stages are closed. */
+        CLOSED
+    }
+
+    private final String name;
+    private final String description;
+    private final TapLoops loops;
+    private final EventLoop home;
+    private final WorkerPool workers;
+    private final Set<Session> sessions = ConcurrentHashMap.newKeySet();
+    private final List<Consumer<Geometry>> geometryListeners = new java.util.concurrent.CopyOnWriteArrayList<>();
+    private final AtomicLong sessionNumbers = new AtomicLong();
+    private final List<RequestStream> streams = new ArrayList<>();
+    private volatile Chain chain;
+    private volatile Admission admission;
+    private volatile Geometry geometry;
+    private volatile State state = State.SERVING;
+
+    Disk(String name, String description, Chain chain, TapLoops loops, WorkerPool workers) {
+        this.name = name;
+        this.description = description;
+        this.chain = chain;
+        this.geometry = chain.links().get(0).geometry();
+        this.admission = new Admission(geometry);
+        this.loops = loops;
+        this.home = loops.group().next();
+        this.workers = workers;
+    }
+
+    /** Returns the name: an export's name, a section of the config file. Empty for the only disk of a command line. */
+    public String name() {
+        return name;
+    }
+
+    /** Returns the chain in its own grammar, for people. */
+    public String description() {
+        return description;
+    }
+
+    /** Returns what frontends see of it now. */
+    public Geometry geometry() {
+        return geometry;
+    }
+
+    /** Returns how it stands. */
+    public State state() {
+        return state;
+    }
+
+    /** Returns the names of the stages, from the tap down. */
+    public List<String> stageNames() {
+        return chain.links().stream().map(Chain.Link::name).toList();
+    }
+
+    /** Returns the sessions that are connected now. */
+    public Set<Session> sessions() {
+        return Set.copyOf(sessions);
+    }
+
+    /** Returns whether all its streams must run on {@link #home()}, because a stage is confined to one loop. */
+    public boolean isPinned() {
+        return chain.links().stream().anyMatch(link -> link.stage().sharing() == Stage.Sharing.ONE_LOOP);
+    }
+
+    /** Returns the loop that the disk's stages are confined to, if it {@linkplain #isPinned is pinned}. */
+    public EventLoop home() {
+        return home;
+    }
+
+    /**
+     * Returns the loop that a new channel of this disk is to run on.
+     *
+     * @param preferred where it would run if the disk does not care
+     */
+    public EventLoop loopFor(EventLoop preferred) {
+        return isPinned() ? home : preferred;
+    }
+
+    // ---- sessions and streams
+
+    /**
+     * Asks the chain to accept a frontend. On the loop that the stream will run on.
+     *
+     * @param tap the kind of tap
+     * @param peer who it is
+     * @throws RefusedException if a control hook refuses, or the disk is going down; the message is for the frontend
+     */
+    public Session connect(String tap, String peer) throws RefusedException {
+        if (state != State.SERVING) {
+            throw new RefusedException("disk '" + name + "' is going down");
+        }
+        Session session = new Session(sessionNumbers.incrementAndGet(), this, tap, peer);
+        chain.control(new ControlMessage.Connect(session, geometry));
+        sessions.add(session);
+        Logs.DISK.info("[{}] connected: {} {}", name, tap, peer);
+        return session;
+    }
+
+    /** Opens a stream of requests for a session, on the stream's event loop. */
+    public RequestStream openStream(Session session, EventLoop loop, RequestStream.Sink sink) {
+        if (isPinned() && loop != home) {
+            throw new IllegalStateException("disk " + name + " is pinned to another event loop");
+        }
+        synchronized (streams) {
+            RequestStream stream = new RequestStream(session, loop, loops.memory(loop), sink, chain, admission);
+            streams.add(stream);
+            session.streams().add(stream);
+            return stream;
+        }
+    }
+
+    /** Forgets a stream after its last request was answered; with its last stream the session ends. On the stream's event loop. */
+    public void closeStream(RequestStream stream) {
+        Session session = stream.session();
+        synchronized (streams) {
+            streams.remove(stream);
+        }
+        session.streams().remove(stream);
+        if (session.streams().isEmpty() && sessions.remove(session)) {
+            try {
+                chain.control(new ControlMessage.Disconnect(session));
+            } catch (RefusedException e) {
+                Logs.DISK.warn("[{}] disconnect can not be refused: {}", name, e.getMessage());
+            }
+            Logs.DISK.info("[{}] disconnected: {} {}", name, session.tap(), session.peer());
+        }
+    }
+
+    /** Asks to be told of every change of the geometry, from any thread. */
+    public void onGeometryChange(Consumer<Geometry> listener) {
+        geometryListeners.add(listener);
+    }
+
+    /** Takes back {@link #onGeometryChange}. */
+    public void removeGeometryListener(Consumer<Geometry> listener) {
+        geometryListeners.remove(listener);
+    }
+
+    /**
+     * Sends a control message down the chain, on the disk's home loop if it is pinned.
+     *
+     * @return completes normally if nobody refused, else with {@link RefusedException}
+     */
+    public CompletableFuture<Void> control(ControlMessage message) {
+        CompletableFuture<Void> result = new CompletableFuture<>();
+        Runnable task = () -> {
+            try {
+                chain.control(message);
+                result.complete(null);
+            } catch (RefusedException e) {
+                result.completeExceptionally(e);
+            }
+        };
+        if (!isPinned() || home.inEventLoop()) {
+            task.run();
+        } else {
+            home.execute(task);
+        }
+        return result;
+    }
+
+    // ---- changes of the chain
+
+    /**
+     * Puts a stage into the running chain. Requests that come from now on pass it; those on their way don't.
+     *
+     * @param position 0 is next to the tap; the terminator stays last
+     * @param stageName unique in the chain
+     * @param stage not opened yet; opened here, so this may wait
+     * @throws StageException if it can not be opened, or would change what frontends were told
+     */
+    public void addStage(int position, String stageName, Stage stage) throws StageException {
+        synchronized (streams) {
+            Chain old = chain;
+            if (state != State.SERVING || position < 0 || position >= old.length() || old.find(stageName) >= 0) {
+                throw new StageException("can not add " + stageName + " at position " + position + " of "
+                        + old.describe() + (state == State.SERVING ? "" : ": the disk is going down"));
+            }
+            if (stage.sharing() == Stage.Sharing.ONE_LOOP && !isPinned()) {
+                throw new StageException(
+                        stageName + " is confined to one event loop, the disk's channels are spread over several");
+            }
+            Geometry below = old.links().get(position).geometry();
+            Geometry offered = stage.open(
+                    new StageContext(name, stageName, workers, java.time.InstantSource.system()), below);
+            if (!offered.equals(below)) {
+                stage.close();
+                throw new StageException(
+                        stageName + " would change the geometry under a running frontend: " + below + " to " + offered);
+            }
+            switchAll(old.with(position, new Chain.Link(stageName, stage, offered)));
+        }
+        Logs.DISK.info("[{}] added {} to the chain: {}", name, stageName, chain.describe());
+    }
+
+    /**
+     * Takes an interposer out of the running chain. Requests that come from now on don't pass it; those that it has seen pass it
+     * on their way up.
+     *
+     * @return completes when no request uses the stage any more and it was closed
+     * @throws StageException if there is no such interposer, or what it offers differs from what is below
+     */
+    public CompletableFuture<Void> removeStage(String stageName) throws StageException {
+        CompletableFuture<Void> unused;
+        Chain.Link removed;
+        synchronized (streams) {
+            Chain old = chain;
+            int position = old.find(stageName);
+            if (position < 0 || position == old.length() - 1) {
+                throw new StageException("no interposer '" + stageName + "' in " + old.describe());
+            }
+            removed = old.links().get(position);
+            if (!removed.geometry().equals(old.links().get(position + 1).geometry())) {
+                throw new StageException(
+                        stageName + " can not be removed from a running disk: it changes the disk's geometry");
+            }
+            unused = switchAll(old.without(position));
+        }
+        Logs.DISK.info("[{}] removed {} from the chain: {}", name, stageName, chain.describe());
+        return unused.thenRunAsync(() -> closeStage(removed), workers::execute);
+    }
+
+    private CompletableFuture<Void> switchAll(Chain newChain) {
+        chain = newChain;
+        List<CompletableFuture<Void>> unused = new ArrayList<>();
+        for (RequestStream stream : streams) {
+            CompletableFuture<Void> done = new CompletableFuture<>();
+            unused.add(done);
+            stream.eventLoop().execute(() -> stream.switchTo(newChain, admission, () -> done.complete(null)));
+        }
+        return CompletableFuture.allOf(unused.toArray(CompletableFuture[]::new));
+    }
+
+    /**
+     * Changes what frontends see, for stages that can do so at run time. The taps tell their frontends, if their protocols can.
+     *
+     * @return completes when all streams check against the new geometry; fails with {@link RefusedException} if a control hook refuses
+     */
+    public CompletableFuture<Void> resize(Geometry newGeometry) {
+        return control(new ControlMessage.Resize(geometry, newGeometry)).thenCompose(ok -> {
+            CompletableFuture<Void> switched;
+            synchronized (streams) {
+                geometry = newGeometry;
+                admission = new Admission(newGeometry);
+                switched = switchAdmission();
+            }
+            geometryListeners.forEach(listener -> listener.accept(newGeometry));
+            Logs.DISK.info("[{}] has {} bytes now", name, newGeometry.sizeBytes());
+            return switched;
+        });
+    }
+
+    private CompletableFuture<Void> switchAdmission() {
+        List<CompletableFuture<Void>> done = new ArrayList<>();
+        for (RequestStream stream : streams) {
+            done.add(CompletableFuture.runAsync(() -> stream.admit(admission), stream.eventLoop()));
+        }
+        return CompletableFuture.allOf(done.toArray(CompletableFuture[]::new));
+    }
+
+    // ---- the end
+
+    /**
+     * Takes no more sessions, waits until every request in flight was answered, and flushes. The taps must have stopped taking
+     * requests, or it never ends.
+     *
+     * @return completes with how the flush ended ({@link BlockStatus#OK} as well if the disk has none)
+     */
+    public CompletableFuture<BlockStatus> drain() {
+        List<CompletableFuture<Void>> idle = new ArrayList<>();
+        CompletableFuture<Void> told;
+        synchronized (streams) {
+            state = State.DRAINING;
+            told = control(new ControlMessage.Shutdown());
+            for (RequestStream stream : streams) {
+                CompletableFuture<Void> done = new CompletableFuture<>();
+                idle.add(done);
+                stream.eventLoop().execute(() -> stream.whenIdle(() -> done.complete(null)));
+            }
+        }
+        return told.thenCompose(ok -> CompletableFuture.allOf(idle.toArray(CompletableFuture[]::new)))
+                .thenCompose(ok -> flush());
+    }
+
+    private CompletableFuture<BlockStatus> flush() {
+        if (!geometry.has(Feature.FLUSH) || geometry.has(Feature.READ_ONLY)) {
+            return CompletableFuture.completedFuture(BlockStatus.OK);
+        }
+        CompletableFuture<BlockStatus> result = new CompletableFuture<>();
+        home.execute(() -> {
+            RequestStream.Sink sink = new RequestStream.Sink() {
+                @Override
+                public void answer(BlockResponse response) {
+                    result.complete(response.status());
+                }
+
+                @Override
+                public void flush() {
+                    // nobody to show it to
+                }
+            };
+            RequestStream own = new RequestStream(
+                    new Session(0, this, "drain", "-"), home, loops.memory(home), sink, chain, admission);
+            own.submit(own.newRequest().describe(BlockOp.FLUSH, 0, 0, 0));
+        });
+        return result;
+    }
+
+    /** Closes the stages, from the top down. After {@link #drain}; on a thread that may wait. Once; later calls do nothing. */
+    public void close() {
+        synchronized (streams) {
+            if (state == State.CLOSED) {
+                return;
+            }
+            state = State.CLOSED;
+        }
+        chain.links().forEach(this::closeStage);
+    }
+
+    private void closeStage(Chain.Link link) {
+        try {
+            link.stage().close();
+        } catch (StageException | RuntimeException e) {
+            Logs.DISK.error("[{}] closing {} failed: {}", name, link.name(), e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public String toString() {
+        return "disk '" + name + "' (" + chain.describe() + ")";
+    }
+}

@@ -1,0 +1,76 @@
+package io.blocktap.pipeline;
+
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Opens the stages of a chain, from the terminator up, and makes a {@link Disk} of them. On a thread that may wait. */
+public final class DiskOpener {
+    private final TapLoops loops;
+    private final WorkerPool workers;
+    private final InstantSource clock;
+
+    /** Makes an opener whose disks use these loops and workers. */
+    public DiskOpener(TapLoops loops, WorkerPool workers, InstantSource clock) {
+        this.loops = loops;
+        this.workers = workers;
+        this.clock = clock;
+    }
+
+    /**
+     * A stage that was made but not opened, with the name of its kind.
+     *
+     * @param kindName the factory's name
+     * @param stage the stage, not opened
+     */
+    public record Unopened(String kindName, Stage stage) {}
+
+    /**
+     * Opens a disk. If a stage fails, those opened before are closed again.
+     *
+     * @param name the disk's name
+     * @param description the chain in words, for people
+     * @param stages from the tap down; the last one is the terminator
+     */
+    public Disk open(String name, String description, List<Unopened> stages) throws StageException {
+        if (stages.isEmpty()) {
+            throw new StageException("disk '" + name + "' has no stages; a chain needs at least a terminator");
+        }
+        List<String> names = uniqueNames(stages);
+        List<Chain.Link> opened = new ArrayList<>();
+        Geometry below = null;
+        for (int i = stages.size() - 1; i >= 0; i--) {
+            Stage stage = stages.get(i).stage();
+            try {
+                below = stage.open(new StageContext(name, names.get(i), workers, clock), below);
+            } catch (StageException | RuntimeException e) {
+                closeAll(opened);
+                throw e;
+            }
+            opened.add(0, new Chain.Link(names.get(i), stage, below));
+        }
+        return new Disk(name, description, new Chain(opened), loops, workers);
+    }
+
+    private static List<String> uniqueNames(List<Unopened> stages) {
+        Map<String, Integer> seen = new HashMap<>();
+        return stages.stream()
+                .map(stage -> {
+                    int count = seen.merge(stage.kindName(), 1, Integer::sum);
+                    return count == 1 ? stage.kindName() : stage.kindName() + "#" + count;
+                })
+                .toList();
+    }
+
+    private static void closeAll(List<Chain.Link> opened) {
+        for (Chain.Link link : opened) {
+            try {
+                link.stage().close();
+            } catch (StageException | RuntimeException e) {
+                Logs.DISK.error("closing {} after a failed start: {}", link.name(), e.getMessage());
+            }
+        }
+    }
+}

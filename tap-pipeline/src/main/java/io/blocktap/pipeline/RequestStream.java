@@ -1,0 +1,361 @@
+package io.blocktap.pipeline;
+
+import io.blocktap.transport.memory.SlabAllocator;
+import io.netty.channel.EventLoop;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.ArrayDeque;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One stream of requests into a disk: it makes and recycles them, walks each down the chain, and its response up again.
+ *
+ * <p>A tap channel has one (in its {@link ChainHandler}); stages that issue requests of their own may have more. Everything but {@link
+ * #post} is confined to the stream's event loop, so there is no lock and, in steady state, no allocation on the path.
+ */
+public final class RequestStream {
+    /** Where answered requests go: the tap. */
+    public interface Sink {
+        /**
+         * Takes a response, after the hooks have seen it. The request is recycled when this returns; a tap that still needs its data
+         * takes them ({@link BlockRequest#takeData}).
+         */
+        void answer(BlockResponse response);
+
+        /** Called when responses were given outside of a turn of reading: show them to the frontend. */
+        void flush();
+    }
+
+    private static final VarHandle POSTS;
+
+    static {
+        try {
+            POSTS = MethodHandles.lookup().findVarHandle(RequestStream.class, "posts", BlockRequest.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    private final Session session;
+    private final EventLoop loop;
+    private final SlabAllocator memory;
+    private final Sink sink;
+    private final StreamCounters counters = new StreamCounters();
+    private final Runnable carryOutPosts = this::carryOutPosts;
+    private final Runnable flushLater = this::flushLater;
+    private BlockRequest[] pool = new BlockRequest[32];
+    private int pooled;
+    private Chain chain;
+    private Admission admission;
+    private int inFlight;
+    private long submitted;
+    private boolean inTurn;
+    private boolean flushScheduled;
+    private final ArrayDeque<Retirement> retirements = new ArrayDeque<>();
+    private @Nullable Runnable whenIdle;
+
+    @SuppressWarnings("unused") // through POSTS
+    private volatile @Nullable BlockRequest posts;
+
+    /** An old chain that some requests still use, and what to do when none does. */
+    private record Retirement(Chain chain, int[] inFlight, Runnable whenUnused) {}
+
+    RequestStream(Session session, EventLoop loop, SlabAllocator memory, Sink sink, Chain chain, Admission admission) {
+        this.session = session;
+        this.loop = loop;
+        this.memory = memory;
+        this.sink = sink;
+        this.chain = chain;
+        this.admission = admission;
+    }
+
+    /** Returns the session that this stream belongs to. */
+    public Session session() {
+        return session;
+    }
+
+    /** Returns the event loop that the stream is confined to. */
+    public EventLoop eventLoop() {
+        return loop;
+    }
+
+    /** Returns the loop's page-aligned buffers, for request data. On the loop only. */
+    public SlabAllocator memory() {
+        return memory;
+    }
+
+    /** Returns what was counted so far; may be read from any thread. */
+    public StreamCounters counters() {
+        return counters;
+    }
+
+    /** Returns how many requests are on their way. On the loop only. */
+    public int inFlight() {
+        return inFlight;
+    }
+
+    boolean inEventLoop() {
+        return loop.inEventLoop();
+    }
+
+    // ---- going down
+
+    /** Returns a request to be described and submitted, or given back by {@link #discard}. */
+    public BlockRequest newRequest() {
+        if (pooled == 0) {
+            return new BlockRequest(this);
+        }
+        return pool[--pooled];
+    }
+
+    /** Recycles a request that was not submitted, and releases its data. */
+    public void discard(BlockRequest request) {
+        request.end();
+        recycle(request);
+    }
+
+    private void recycle(BlockRequest request) {
+        if (pooled == pool.length) {
+            pool = java.util.Arrays.copyOf(pool, pooled * 2);
+        }
+        pool[pooled++] = request;
+    }
+
+    /** Tells the stream that a batch of requests begins, so that their responses are flushed once, by {@link #endTurn}. */
+    public void beginTurn() {
+        inTurn = true;
+    }
+
+    /** Ends the batch; the tap flushes its responses itself. */
+    public void endTurn() {
+        inTurn = false;
+    }
+
+    /**
+     * Sends a request down the chain, after checking it against the disk's geometry. The answer comes to the stream's sink, perhaps before
+     * this returns.
+     */
+    public void submit(BlockRequest request) {
+        inFlight++;
+        request.begin(chain, ++submitted);
+        BlockStatus refusal = admission.check(request);
+        if (refusal != BlockStatus.OK) {
+            request.response().setStatus(refusal);
+            answer(request);
+            return;
+        }
+        walkDown(request, 0);
+    }
+
+    private void walkDown(BlockRequest request, int from) {
+        Chain itsChain = request.chain;
+        int length = itsChain.length();
+        for (int position = from; position < length; position++) {
+            RequestHook hook = itsChain.requestHook(position);
+            if (hook == null) {
+                continue;
+            }
+            request.position = position;
+            Verdict verdict;
+            try {
+                verdict = hook.onRequest(request);
+            } catch (Throwable t) {
+                failedHook(request, "request", t);
+                walkUp(request, position);
+                return;
+            }
+            if (request.state != BlockRequest.WALKING) {
+                if (request.state == BlockRequest.ANSWERED_IN_HOOK) {
+                    walkUp(request, position);
+                    return;
+                }
+                request.state = BlockRequest.WALKING; // resumed in its hook
+            } else if (verdict == Verdict.RESPOND) {
+                walkUp(request, position);
+                return;
+            } else if (verdict == Verdict.STOLEN) {
+                request.state = BlockRequest.STOLEN;
+                return;
+            }
+        }
+        Logs.CHAIN.error(
+                "[{}] nobody answered {}: the last stage passed it on", session.disk().name(), request);
+        request.response().setStatus(BlockStatus.UNSUPPORTED);
+        walkUp(request, length);
+    }
+
+    // ---- coming up
+
+    void completeInLoop(BlockRequest request, BlockStatus status) {
+        switch (request.state) {
+            case BlockRequest.WALKING -> {
+                request.response().setStatus(status);
+                request.state = BlockRequest.ANSWERED_IN_HOOK;
+            }
+            case BlockRequest.STOLEN -> {
+                request.response().setStatus(status);
+                walkUp(request, request.position);
+                flushIfOutsideTurn();
+            }
+            default -> throw new IllegalStateException("answered twice: " + request);
+        }
+    }
+
+    void resumeInLoop(BlockRequest request) {
+        switch (request.state) {
+            case BlockRequest.WALKING -> request.state = BlockRequest.RESUMED_IN_HOOK;
+            case BlockRequest.STOLEN -> {
+                request.state = BlockRequest.WALKING;
+                walkDown(request, request.position + 1);
+                flushIfOutsideTurn();
+            }
+            default -> throw new IllegalStateException("resumed after its answer: " + request);
+        }
+    }
+
+    private void walkUp(BlockRequest request, int answeredAt) {
+        request.state = BlockRequest.ANSWERING;
+        Chain itsChain = request.chain;
+        for (int position = answeredAt - 1; position >= 0; position--) {
+            ResponseHook hook = itsChain.responseHook(position);
+            if (hook == null) {
+                continue;
+            }
+            request.position = position;
+            try {
+                hook.onResponse(request.response());
+            } catch (Throwable t) {
+                failedHook(request, "response", t);
+            }
+        }
+        answer(request);
+    }
+
+    private void failedHook(BlockRequest request, String kind, Throwable cause) {
+        Logs.CHAIN.error(
+                "[{}] {} hook of {} failed on {}; the request is answered with an I/O error",
+                session.disk().name(),
+                kind,
+                request.chain.name(request.position),
+                request,
+                cause);
+        request.response().setStatus(BlockStatus.IO_ERROR);
+    }
+
+    private void answer(BlockRequest request) {
+        request.state = BlockRequest.ANSWERING;
+        counters.count(request);
+        try {
+            sink.answer(request.response());
+        } catch (Throwable t) {
+            Logs.CHAIN.error("[{}] the tap failed to answer {}", session.disk().name(), request, t);
+        }
+        Chain itsChain = request.chain;
+        request.end();
+        recycle(request);
+        inFlight--;
+        if (itsChain != chain) {
+            retire(itsChain);
+        }
+        if (inFlight == 0 && whenIdle != null) {
+            Runnable task = whenIdle;
+            whenIdle = null;
+            task.run();
+        }
+    }
+
+    private void flushIfOutsideTurn() {
+        if (!inTurn && !flushScheduled) {
+            flushScheduled = true;
+            loop.execute(flushLater);
+        }
+    }
+
+    private void flushLater() {
+        flushScheduled = false;
+        sink.flush();
+    }
+
+    // ---- answers from other threads
+
+    /** Hands over a request from another thread; the first of a batch wakes the loop. */
+    void post(BlockRequest request) {
+        BlockRequest head;
+        do {
+            head = posts;
+            request.next = head;
+        } while (!POSTS.compareAndSet(this, head, request));
+        if (head == null) {
+            loop.execute(carryOutPosts);
+        }
+    }
+
+    private void carryOutPosts() {
+        BlockRequest newestFirst = (BlockRequest) POSTS.getAndSet(this, null);
+        BlockRequest oldestFirst = null;
+        while (newestFirst != null) {
+            BlockRequest following = newestFirst.next;
+            newestFirst.next = oldestFirst;
+            oldestFirst = newestFirst;
+            newestFirst = following;
+        }
+        boolean nested = inTurn;
+        inTurn = true;
+        while (oldestFirst != null) {
+            BlockRequest following = oldestFirst.next;
+            oldestFirst.next = null;
+            oldestFirst.carryOutPosted();
+            oldestFirst = following;
+        }
+        inTurn = nested;
+        sink.flush();
+    }
+
+    // ---- changes of the chain, and the end
+
+    /** On the loop: requests from now on use another chain. */
+    void switchTo(Chain newChain, Admission newAdmission, Runnable whenOldUnused) {
+        Chain old = chain;
+        chain = newChain;
+        admission = newAdmission;
+        int remaining = inFlight;
+        for (Retirement retirement : retirements) {
+            remaining -= retirement.inFlight[0];
+        }
+        if (remaining == 0) {
+            whenOldUnused.run();
+        } else {
+            retirements.add(new Retirement(old, new int[] {remaining}, whenOldUnused));
+        }
+    }
+
+    /** On the loop: requests from now on are checked against another geometry. */
+    void admit(Admission newAdmission) {
+        admission = newAdmission;
+    }
+
+    private void retire(Chain old) {
+        for (Retirement retirement : retirements) {
+            if (retirement.chain == old && --retirement.inFlight[0] == 0) {
+                retirements.remove(retirement);
+                retirement.whenUnused.run();
+                return;
+            }
+        }
+    }
+
+    /** On the loop: runs a task once, as soon as no request is on its way; at once if none is. */
+    void whenIdle(Runnable task) {
+        if (inFlight == 0) {
+            task.run();
+        } else {
+            Runnable before = whenIdle;
+            whenIdle = before == null
+                    ? task
+                    : () -> {
+                        before.run();
+                        task.run();
+                    };
+        }
+    }
+}

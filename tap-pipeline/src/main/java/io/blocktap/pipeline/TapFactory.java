@@ -1,0 +1,27 @@
+package io.blocktap.pipeline;
+
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionValues;
+import java.util.List;
+
+/** Opens taps of one kind. Contributed by a Guice module ({@link StageModule#bindTap}). */
+public interface TapFactory {
+    /** Returns the name for {@code --tap}. */
+    String name();
+
+    /** Returns one sentence for {@code --help}. */
+    String summary();
+
+    /** Returns the options it takes, in the same grammar as a stage's. */
+    List<OptionSpec> options();
+
+    /**
+     * Opens the tap: from now on frontends may connect. On a thread that may wait.
+     *
+     * @param values the options' values
+     * @param disks what may be connected to
+     * @param loops where its channels run
+     * @throws StageException if it can not be opened: what failed, the values, what to do
+     */
+    Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) throws StageException;
+}
