@@ -1,0 +1,236 @@
+package io.blocktap.transport;
+
+import io.blocktap.transport.sys.Errno;
+import io.blocktap.transport.sys.Fd;
+import io.netty.channel.EventLoop;
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoOps;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.epoll.EpollIoEvent;
+import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoOps;
+import io.netty.channel.unix.FileDescriptor;
+import io.netty.channel.uring.IoUringIoEvent;
+import io.netty.channel.uring.IoUringIoHandle;
+import io.netty.channel.uring.IoUringIoHandler;
+import io.netty.channel.uring.IoUringIoOps;
+import io.netty.util.concurrent.Future;
+import io.netty.util.concurrent.Promise;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Watches one file descriptor on an event loop, epoll or io_uring, edge-triggered: the listener is called when the descriptor <em>becomes</em>
+ * ready, and must then take all there is. (In 2005: {@code blktap_attach_poll} and {@code blktap_detach_poll}.)
+ *
+ * <p>The descriptor stays owned by the caller, who detaches before closing it. One descriptor can be watched once a loop (dup it for
+ * more). Threads: {@link #attach} and {@link #detach} from any thread; the listener is called on the loop.
+ */
+public final class FdPoll {
+    /** Readable; the value of {@code EPOLLIN} and {@code POLLIN}. */
+    public static final int IN = 0x1;
+    /** Writable. */
+    public static final int OUT = 0x4;
+    /** Error; always watched. */
+    public static final int ERR = 0x8;
+    /** Hang-up; always watched. */
+    public static final int HUP = 0x10;
+    /** The peer has closed its writing half. */
+    public static final int RDHUP = 0x2000;
+
+    /** Hears that a descriptor became ready. */
+    @FunctionalInterface
+    public interface Listener {
+        /**
+         * Called on the event loop. What it throws is logged, and nothing else happens.
+         *
+         * @param events a set of {@link FdPoll#IN} and so on
+         */
+        void ready(int events);
+    }
+
+    private static final Logger LOG = LoggerFactory.getLogger(FdPoll.class);
+    private static final int EDGE = 1 << 31;
+    // linux/io_uring.h
+    private static final byte IORING_OP_POLL_ADD = 6;
+    private static final byte IORING_OP_ASYNC_CANCEL = 14;
+    private static final int IORING_POLL_ADD_MULTI = 1;
+    private static final int IORING_CQE_F_MORE = 2;
+    private static final int ECANCELED = 125;
+    private static final long POLL_DATA = 1;
+    private static final long CANCEL_DATA = 2;
+
+    private final Fd fd;
+    private final int events;
+    private final Listener listener;
+    private final Runnable onLoopShutdown;
+    private final Handle handle = new Handle();
+    private @Nullable IoRegistration registration;
+    private @Nullable EventLoop loop;
+    private boolean onUring;
+    private long armed;
+    private boolean multishotRefused;
+    private volatile boolean detached;
+
+    FdPoll(Fd fd, int events, Listener listener, Runnable onLoopShutdown) {
+        this.fd = fd;
+        this.events = events;
+        this.listener = listener;
+        this.onLoopShutdown = onLoopShutdown;
+    }
+
+    /** Returns whether a loop can watch descriptors: one of Netty's epoll or io_uring loops. */
+    public static boolean isCompatible(EventLoop loop) {
+        return loop instanceof IoEventLoop io && io.isCompatible(Handle.class);
+    }
+
+    /**
+     * Watches a descriptor until {@link #detach} or the end of the loop.
+     *
+     * @param loop an epoll or io_uring loop
+     * @param fd a pollable descriptor (not a regular file), owned by the caller
+     * @param events a set of {@link #IN}, {@link #OUT}, {@link #RDHUP}
+     * @param listener called on the loop; also once at the beginning if the descriptor is ready already
+     * @return completes when it is watched
+     */
+    public static Future<FdPoll> attach(EventLoop loop, Fd fd, int events, Listener listener) {
+        FdPoll poll = new FdPoll(fd, events, listener, () -> {});
+        Promise<FdPoll> result = loop.newPromise();
+        poll.register(loop).addListener((Future<Object> future) -> {
+            if (future.isSuccess()) {
+                result.setSuccess(poll);
+            } else {
+                result.setFailure(future.cause());
+            }
+        });
+        return result;
+    }
+
+    /** Registers on the loop and begins to watch. */
+    Future<Object> register(EventLoop newLoop) {
+        Promise<Object> result = newLoop.newPromise();
+        if (!isCompatible(newLoop)) {
+            return result.setFailure(
+                    new TapException("an epoll or io_uring event loop is needed, not " + newLoop.getClass().getName()));
+        }
+        ((IoEventLoop) newLoop).register(handle).addListener((Future<IoRegistration> future) -> {
+            if (!future.isSuccess()) {
+                result.setFailure(future.cause());
+                return;
+            }
+            loop = newLoop;
+            onUring = ((IoEventLoop) newLoop).isIoType(IoUringIoHandler.class);
+            registration = future.getNow();
+            try {
+                arm();
+                result.setSuccess(this);
+            } catch (RuntimeException e) {
+                registration.cancel();
+                result.setFailure(new TapException(fd + " can not be watched: " + e.getMessage(), e));
+            }
+        });
+        return result;
+    }
+
+    private void arm() {
+        IoRegistration current = registration;
+        if (current == null || detached) {
+            return;
+        }
+        armed = current.submit(onUring ? pollAdd() : EpollIoOps.valueOf(events | EDGE));
+    }
+
+    private IoOps pollAdd() {
+        int multi = multishotRefused ? 0 : IORING_POLL_ADD_MULTI;
+        return new IoUringIoOps(
+                IORING_OP_POLL_ADD, (byte) 0, (short) 0, fd.number(), 0, 0, multi, events, POLL_DATA, (short) 0,
+                (short) 0, 0, 0);
+    }
+
+    /**
+     * Stops watching. The listener is not called any more once this has returned on the loop, or, from another thread, soon after. Call it before closing
+     * the descriptor.
+     */
+    public void detach() {
+        detached = true;
+        EventLoop current = loop;
+        if (current == null) {
+            return;
+        }
+        if (current.inEventLoop()) {
+            detachInLoop();
+        } else {
+            current.execute(this::detachInLoop);
+        }
+    }
+
+    private void detachInLoop() {
+        IoRegistration current = registration;
+        if (current == null) {
+            return;
+        }
+        registration = null;
+        if (onUring && current.isValid()) {
+            // A multishot poll keeps its file open in the kernel until it is cancelled.
+            current.submit(new IoUringIoOps(
+                    IORING_OP_ASYNC_CANCEL, (byte) 0, (short) 0, -1, 0, armed, 0, 0, CANCEL_DATA, (short) 0,
+                    (short) 0, 0, 0));
+        }
+        current.cancel();
+    }
+
+    private void tell(int ready) {
+        if (detached) {
+            return;
+        }
+        try {
+            listener.ready(ready);
+        } catch (Throwable t) {
+            // Out of handle() it would make the loop sleep for a second.
+            LOG.error("listener of {} failed", fd, t);
+        }
+    }
+
+    /** What the loop calls; works on both kinds of loop. */
+    private final class Handle implements EpollIoHandle, IoUringIoHandle {
+        @Override
+        public FileDescriptor fd() {
+            return fd.nettyView();
+        }
+
+        @Override
+        public void handle(IoRegistration itsRegistration, IoEvent event) {
+            if (event instanceof EpollIoEvent epoll) {
+                tell(epoll.ops().value());
+            } else if (event instanceof IoUringIoEvent uring && uring.opcode() == IORING_OP_POLL_ADD) {
+                handleCompletion(uring.res(), uring.flags());
+            }
+        }
+
+        private void handleCompletion(int result, int flags) {
+            boolean more = (flags & IORING_CQE_F_MORE) != 0;
+            if (result == -ECANCELED || detached) {
+                return;
+            }
+            if (result == -Errno.EINVAL && !multishotRefused) {
+                multishotRefused = true; // a kernel before 5.13
+                arm();
+                return;
+            }
+            if (!more) {
+                // Arm again before taking what is there: what comes in between is then seen by one of the two.
+                arm();
+            }
+            tell(result < 0 ? ERR : result);
+        }
+
+        @Override
+        public void close() {
+            detached = true;
+            detachInLoop();
+            onLoopShutdown.run();
+        }
+    }
+}

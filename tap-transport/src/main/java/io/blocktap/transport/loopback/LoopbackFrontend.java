@@ -1,0 +1,268 @@
+package io.blocktap.transport.loopback;
+
+import io.blocktap.transport.ring.Blkif;
+import io.blocktap.transport.ring.BlkifLayout;
+import io.netty.bootstrap.Bootstrap;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoopGroup;
+import java.io.IOException;
+import java.util.ArrayDeque;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * A small asynchronous block client over a loopback ring: connect, read, write, flush, discard.
+ *
+ * <pre>{@code
+ * LoopbackFrontend disk = LoopbackFrontend.connect(group, new LoopbackAddress("/run/tap.sock")).join();
+ * disk.write(0, buffer).thenCompose(done -> disk.flush()).join();
+ * }</pre>
+ *
+ * <p>Transfers of any length are split as the ring needs, and copied through its data pages. For the last bit of speed issue {@link FrontRequest}s on {@link
+ * #channel()} yourself. Offsets and lengths are multiples of 512 bytes.
+ *
+ * <p>Any thread; futures complete on the frontend's event loop.
+ */
+public final class LoopbackFrontend implements AutoCloseable {
+    /**
+     * How to connect.
+     *
+     * @param layout the ring's ABI
+     * @param ringPages 1, 2, 4, 8 or 16
+     * @param queueDepth most requests in flight, 1 or more; those beyond wait here
+     * @param requestBytes most bytes in one ring request, a multiple of 4096; longer transfers are split
+     */
+    public record Options(BlkifLayout layout, int ringPages, int queueDepth, int requestBytes) {
+        /** One page, 32 requests of up to 44 KiB. */
+        public static final Options DEFAULT =
+                new Options(BlkifLayout.X86_64, 1, 32, Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST * Blkif.PAGE_BYTES);
+
+        int dataPages() {
+            return queueDepth * (requestBytes / Blkif.PAGE_BYTES + 1);
+        }
+    }
+
+    private final LoopbackFrontendChannel channel;
+    private final Options options;
+    private final ArrayDeque<FrontRequest> free = new ArrayDeque<>();
+    private final ArrayDeque<Piece> waiting = new ArrayDeque<>();
+    private boolean publishScheduled;
+
+    private LoopbackFrontend(LoopbackFrontendChannel channel, Options options) {
+        this.channel = channel;
+        this.options = options;
+    }
+
+    /** Connects with {@link Options#DEFAULT}. */
+    public static CompletableFuture<LoopbackFrontend> connect(EventLoopGroup group, LoopbackAddress address) {
+        return connect(group, address, Options.DEFAULT);
+    }
+
+    /**
+     * Connects to a tap.
+     *
+     * @param group epoll or io_uring loops; stays owned by the caller
+     * @return completes when the ring is there; fails with an {@link IOException} that says why not
+     */
+    public static CompletableFuture<LoopbackFrontend> connect(
+            EventLoopGroup group, LoopbackAddress address, Options options) {
+        CompletableFuture<LoopbackFrontend> result = new CompletableFuture<>();
+        LoopbackFrontendChannel channel =
+                new LoopbackFrontendChannel(options.layout(), options.ringPages(), options.dataPages());
+        new Bootstrap()
+                .group(group)
+                .channelFactory(() -> channel)
+                .handler(new ChannelInboundHandlerAdapter())
+                .connect(address)
+                .addListener((ChannelFuture future) -> {
+                    if (!future.isSuccess()) {
+                        result.completeExceptionally(future.cause());
+                        return;
+                    }
+                    LoopbackFrontend frontend = new LoopbackFrontend(channel, options);
+                    frontend.prepare();
+                    if (!result.complete(frontend)) {
+                        channel.close();
+                    }
+                });
+        return result;
+    }
+
+    private void prepare() {
+        int bytes = channel.geometry().maxIndirectSegments() == 0
+                ? Math.min(options.requestBytes(), Options.DEFAULT.requestBytes())
+                : Math.min(options.requestBytes(), channel.geometry().maxIndirectSegments() * Blkif.PAGE_BYTES);
+        for (int i = 0; i < options.queueDepth(); i++) {
+            free.add(channel.newRequest(bytes));
+        }
+        channel.closeFuture().addListener(closed -> failWaiting());
+    }
+
+    /** Returns the channel, for issuing requests without a future; on its event loop only. */
+    public LoopbackFrontendChannel channel() {
+        return channel;
+    }
+
+    /** Returns what the disk looks like now. */
+    public LoopbackGeometry geometry() {
+        return channel.geometry();
+    }
+
+    /**
+     * Reads {@code target.writableBytes()} bytes and advances the writer index when all have arrived.
+     *
+     * @param offsetBytes a multiple of 512
+     * @param target stays owned by the caller, who leaves it alone until the future completes
+     */
+    public CompletableFuture<Void> read(long offsetBytes, ByteBuf target) {
+        int length = target.writableBytes();
+        return transfer(Blkif.BLKIF_OP_READ, offsetBytes, target, target.writerIndex(), length)
+                .thenRun(() -> target.writerIndex(target.writerIndex() + length));
+    }
+
+    /**
+     * Writes the readable bytes of a buffer; its indexes stay as they are.
+     *
+     * @param offsetBytes a multiple of 512
+     * @param source stays owned by the caller, who leaves it alone until the future completes
+     */
+    public CompletableFuture<Void> write(long offsetBytes, ByteBuf source) {
+        return transfer(
+                Blkif.BLKIF_OP_WRITE, offsetBytes, source, source.readerIndex(), source.readableBytes());
+    }
+
+    /** Makes all writes that have completed stable. */
+    public CompletableFuture<Void> flush() {
+        return submit(new Piece(Blkif.BLKIF_OP_FLUSH_DISKCACHE, 0, 0, io.netty.buffer.Unpooled.EMPTY_BUFFER, 0));
+    }
+
+    /** Discards a range; offset and length in bytes, multiples of 512, at most 1 TiB. */
+    public CompletableFuture<Void> discard(long offsetBytes, long lengthBytes) {
+        requireSectors(offsetBytes, lengthBytes);
+        return submit(new Piece(
+                Blkif.BLKIF_OP_DISCARD,
+                offsetBytes >> Blkif.SECTOR_SHIFT,
+                Math.toIntExact(lengthBytes >> Blkif.SECTOR_SHIFT),
+                io.netty.buffer.Unpooled.EMPTY_BUFFER,
+                0));
+    }
+
+    private static void requireSectors(long offsetBytes, long lengthBytes) {
+        if (((offsetBytes | lengthBytes) & Blkif.SECTOR_BYTES - 1) != 0 || offsetBytes < 0 || lengthBytes <= 0) {
+            throw new IllegalArgumentException(
+                    "offset " + offsetBytes + ", length " + lengthBytes + "; multiples of 512, length not 0");
+        }
+    }
+
+    private CompletableFuture<Void> transfer(int operation, long offset, ByteBuf buffer, int index, int length) {
+        requireSectors(offset, length);
+        int pieceBytes = Math.min(options.requestBytes(), maxRequestBytes());
+        CompletableFuture<?>[] pieces = new CompletableFuture<?>[(length + pieceBytes - 1) / pieceBytes];
+        for (int i = 0; i < pieces.length; i++) {
+            int start = i * pieceBytes;
+            int bytes = Math.min(pieceBytes, length - start);
+            pieces[i] = submit(new Piece(
+                    operation,
+                    (offset + start) >> Blkif.SECTOR_SHIFT,
+                    bytes >> Blkif.SECTOR_SHIFT,
+                    buffer,
+                    index + start));
+        }
+        return CompletableFuture.allOf(pieces);
+    }
+
+    private int maxRequestBytes() {
+        return Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, channel.geometry().maxIndirectSegments())
+                * Blkif.PAGE_BYTES;
+    }
+
+    private CompletableFuture<Void> submit(Piece piece) {
+        if (channel.eventLoop().inEventLoop()) {
+            start(piece);
+        } else {
+            channel.eventLoop().execute(() -> start(piece));
+        }
+        return piece;
+    }
+
+    private void start(Piece piece) {
+        FrontRequest request = free.poll();
+        if (request == null) {
+            waiting.add(piece);
+            return;
+        }
+        issue(piece, request);
+        if (!publishScheduled) {
+            publishScheduled = true;
+            channel.eventLoop().execute(() -> {
+                publishScheduled = false;
+                channel.publish();
+            });
+        }
+    }
+
+    private void issue(Piece piece, FrontRequest request) {
+        if (piece.operation == Blkif.BLKIF_OP_WRITE && channel.isActive()) {
+            request.data().setBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+        }
+        request.describe(piece.operation, piece.sector, piece.sectors).attach(piece);
+        channel.issue(request, this::ended);
+    }
+
+    private void ended(FrontRequest request, int status) {
+        Piece piece = (Piece) request.attachment();
+        if (status == Blkif.BLKIF_RSP_OKAY && piece.operation == Blkif.BLKIF_OP_READ) {
+            request.data().getBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+        }
+        Piece next = waiting.poll();
+        if (next != null) {
+            issue(next, request); // published at the end of the turn, with the others
+        } else {
+            free.add(request);
+        }
+        piece.end(status);
+    }
+
+    private void failWaiting() {
+        Piece piece;
+        while ((piece = waiting.poll()) != null) {
+            piece.end(FrontRequest.CONNECTION_LOST);
+        }
+    }
+
+    /** Closes the ring. Requests in flight fail. */
+    @Override
+    public void close() {
+        channel.close().awaitUninterruptibly();
+    }
+
+    /** One ring request's worth of a transfer. */
+    private static final class Piece extends CompletableFuture<Void> {
+        final int operation;
+        final long sector;
+        final int sectors;
+        final ByteBuf buffer;
+        final int index;
+
+        Piece(int operation, long sector, int sectors, ByteBuf buffer, int index) {
+            this.operation = operation;
+            this.sector = sector;
+            this.sectors = sectors;
+            this.buffer = buffer;
+            this.index = index;
+        }
+
+        void end(int status) {
+            switch (status) {
+                case Blkif.BLKIF_RSP_OKAY -> complete(null);
+                case Blkif.BLKIF_RSP_EOPNOTSUPP -> completeExceptionally(
+                        new UnsupportedOperationException("the disk does not support operation " + operation));
+                case FrontRequest.CONNECTION_LOST -> completeExceptionally(
+                        new IOException("the ring was closed with the request in flight"));
+                default -> completeExceptionally(new IOException("I/O error: operation " + operation + ", sector "
+                        + sector + ", " + sectors + " sectors, status " + status));
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+package io.blocktap.transport.loopback;
+
+import io.blocktap.transport.DoorbellChannel;
+import io.blocktap.transport.FdPoll;
+import io.blocktap.transport.TapChannelOption;
+import io.blocktap.transport.TapException;
+import io.blocktap.transport.sys.Errno;
+import io.blocktap.transport.sys.NativeException;
+import io.blocktap.transport.sys.SeqPacketSocket;
+import io.netty.channel.ChannelConfig;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.ChannelPromise;
+import io.netty.channel.DefaultChannelConfig;
+import io.netty.channel.ServerChannel;
+import io.netty.util.concurrent.Future;
+import java.io.IOException;
+import java.net.SocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Accepts loopback frontends: {@code new ServerBootstrap().channel(LoopbackServerChannel.class).bind(new LoopbackAddress(path))}.
+ *
+ * <p>It fires a {@link LoopbackTapChannel} for each frontend that has said HELLO; the child's initializer then calls {@link
+ * LoopbackTapChannel#welcome} or {@link LoopbackTapChannel#refuse}. Hand-shakes are bounded in number and time. The socket's file has mode 0600; one
+ * that a dead server left behind is replaced, one that a living server listens on is not.
+ */
+public final class LoopbackServerChannel extends DoorbellChannel implements ServerChannel {
+    private static final Logger LOG = LoggerFactory.getLogger(LoopbackServerChannel.class);
+    private static final int MAX_HANDSHAKES = 64;
+    private static final int ACCEPTS_PER_TURN = 64;
+    private static final int ACCEPT_RETRY_MILLIS = 1000;
+
+    private final Set<SeqPacketSocket> handshakes = new HashSet<>();
+    private @Nullable SeqPacketSocket socket;
+    private @Nullable LoopbackAddress address;
+    private int sessions;
+
+    /** Makes an unbound channel; a bootstrap does so. */
+    public LoopbackServerChannel() {
+        super(null);
+    }
+
+    @Override
+    protected ChannelConfig newConfig() {
+        return new Config(this);
+    }
+
+    private Config options() {
+        return (Config) config();
+    }
+
+    @Override
+    protected void doRegister(ChannelPromise promise) {
+        promise.setSuccess(); // the doorbell is the listening socket, which comes with bind
+    }
+
+    @Override
+    protected void doBind(SocketAddress localAddress) throws Exception {
+        if (!(localAddress instanceof LoopbackAddress loopback)) {
+            throw new TapException("a loopback tap binds to a LoopbackAddress, not to " + localAddress);
+        }
+        removeStale(loopback.path());
+        SeqPacketSocket listening = SeqPacketSocket.listenOn(loopback.path());
+        try {
+            Files.setPosixFilePermissions(Path.of(loopback.path()), PosixFilePermissions.fromString("rw-------"));
+        } catch (IOException e) {
+            listening.close();
+            throw e;
+        }
+        socket = listening;
+        address = loopback;
+        setActive(true);
+        watch(listening.fd()).addListener((Future<Object> future) -> {
+            if (!future.isSuccess()) {
+                pipeline().fireExceptionCaught(future.cause());
+                close();
+            }
+        });
+    }
+
+    private static void removeStale(String path) throws IOException {
+        if (!Files.exists(Path.of(path), java.nio.file.LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        try {
+            SeqPacketSocket.connectTo(path).close();
+            throw new TapException(path + ": another server listens there; stop it or choose another path");
+        } catch (NativeException e) {
+            if (e.errno() != Errno.ECONNREFUSED) {
+                throw new TapException(
+                        path + " exists and is no socket of a loopback tap (" + Errno.describe(e.errno())
+                                + "); remove it or choose another path",
+                        e);
+            }
+        }
+        Files.delete(Path.of(path));
+    }
+
+    // ---- accepting
+
+    @Override
+    protected boolean takeAll() {
+        SeqPacketSocket listening = socket;
+        if (listening == null) {
+            return false;
+        }
+        try {
+            for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+                SeqPacketSocket accepted = listening.accept();
+                if (accepted == null) {
+                    return false;
+                }
+                begin(accepted);
+            }
+            return true;
+        } catch (NativeException e) {
+            // Out of descriptors, most likely. The edge will not come again, so look again later.
+            LOG.warn("{}: {}; trying again in a second", address, e.getMessage());
+            eventLoop().schedule(this::lookNow, ACCEPT_RETRY_MILLIS, TimeUnit.MILLISECONDS);
+            return false;
+        }
+    }
+
+    private void begin(SeqPacketSocket accepted) {
+        try {
+            int uid = accepted.peerUid();
+            if (uid != 0 && uid != ownUid()) {
+                refuse(accepted, "user " + uid + " may not use this tap; only its own user and root may");
+            } else if (handshakes.size() >= MAX_HANDSHAKES || sessions >= options().maxSessions) {
+                refuse(accepted, "too many frontends: " + sessions + " of " + options().maxSessions);
+            } else {
+                awaitHello(accepted);
+            }
+        } catch (IOException e) {
+            LOG.warn("{}: a frontend was dropped: {}", address, e.getMessage());
+            accepted.close();
+        }
+    }
+
+    private static int ownUid() throws IOException {
+        return (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid");
+    }
+
+    private void awaitHello(SeqPacketSocket accepted) {
+        handshakes.add(accepted);
+        Pending pending = new Pending(accepted);
+        FdPoll.attach(eventLoop(), accepted.fd(), FdPoll.IN | FdPoll.RDHUP, events -> pending.ready())
+                .addListener((Future<FdPoll> future) -> pending.attached(future));
+        eventLoop().schedule(pending::timedOut, options().handshakeTimeoutMillis, TimeUnit.MILLISECONDS);
+    }
+
+    private void refuse(SeqPacketSocket accepted, String reason) {
+        LOG.warn("{}: refused a frontend: {}", address, reason);
+        try {
+            accepted.send(Handshake.refused(reason));
+        } catch (NativeException e) {
+            LOG.debug("the refused frontend did not wait for the reason: {}", e.getMessage());
+        }
+        accepted.close();
+    }
+
+    /** A frontend that has not said HELLO yet. */
+    private final class Pending {
+        private final SeqPacketSocket accepted;
+        private @Nullable FdPoll poll;
+        private boolean done;
+        private boolean handedOver;
+
+        Pending(SeqPacketSocket accepted) {
+            this.accepted = accepted;
+        }
+
+        void attached(Future<FdPoll> future) {
+            if (!future.isSuccess()) {
+                LOG.warn("{}: a frontend was dropped: {}", address, future.cause().getMessage());
+                drop();
+            } else if (done) {
+                future.getNow().detach();
+                if (!handedOver) {
+                    accepted.close();
+                }
+            } else {
+                poll = future.getNow();
+                ready(); // what came before
+            }
+        }
+
+        void ready() {
+            if (done || poll == null) {
+                return;
+            }
+            try {
+                SeqPacketSocket.Packet packet = accepted.receive();
+                if (packet == null) {
+                    return;
+                }
+                packet.fds().forEach(io.blocktap.transport.sys.Fd::close);
+                if (packet.data().limit() == 0) {
+                    drop();
+                    return;
+                }
+                Handshake.Hello hello = Handshake.parseHello(packet.data());
+                finish();
+                handedOver = true;
+                accept(accepted, hello);
+            } catch (TapException e) {
+                finish();
+                refuse(accepted, "bad hand-shake: " + e.getMessage());
+            } catch (NativeException e) {
+                LOG.debug("{}: a frontend went away: {}", address, e.getMessage());
+                drop();
+            }
+        }
+
+        void timedOut() {
+            if (!done) {
+                finish();
+                refuse(accepted, "no HELLO within " + options().handshakeTimeoutMillis + " ms");
+            }
+        }
+
+        private void drop() {
+            finish();
+            accepted.close();
+        }
+
+        private void finish() {
+            done = true;
+            handshakes.remove(accepted);
+            FdPoll current = poll;
+            if (current != null) {
+                current.detach();
+            }
+        }
+    }
+
+    private void accept(SeqPacketSocket accepted, Handshake.Hello hello) {
+        LoopbackTapChannel child;
+        try {
+            child = LoopbackTapChannel.create(this, accepted, hello);
+        } catch (IOException e) {
+            refuse(accepted, "no memory for the ring: " + e.getMessage());
+            return;
+        }
+        sessions++;
+        child.closeFuture().addListener(future -> eventLoop().execute(() -> sessions--));
+        pipeline().fireChannelRead(child);
+        pipeline().fireChannelReadComplete();
+    }
+
+    // ---- the rest of a channel
+
+    @Override
+    protected void doClose() throws Exception {
+        super.doClose();
+        handshakes.forEach(SeqPacketSocket::close);
+        handshakes.clear();
+        SeqPacketSocket listening = socket;
+        LoopbackAddress bound = address;
+        socket = null;
+        if (listening != null && bound != null) {
+            listening.close();
+            Files.deleteIfExists(Path.of(bound.path()));
+        }
+    }
+
+    @Override
+    @SuppressWarnings("NullAway") // null before bind, as the contract of Channel allows
+    protected SocketAddress localAddress0() {
+        return address;
+    }
+
+    @Override
+    @SuppressWarnings("NullAway")
+    protected SocketAddress remoteAddress0() {
+        return null;
+    }
+
+    /** The two options of {@link TapChannelOption}. */
+    private static final class Config extends DefaultChannelConfig {
+        private volatile int maxSessions = 256;
+        private volatile int handshakeTimeoutMillis = 10_000;
+
+        Config(LoopbackServerChannel channel) {
+            super(channel);
+        }
+
+        @Override
+        public Map<ChannelOption<?>, Object> getOptions() {
+            return getOptions(
+                    super.getOptions(), TapChannelOption.MAX_SESSIONS, TapChannelOption.HANDSHAKE_TIMEOUT_MILLIS);
+        }
+
+        @Override
+        @SuppressWarnings("unchecked")
+        public <T> T getOption(ChannelOption<T> option) {
+            if (option == TapChannelOption.MAX_SESSIONS) {
+                return (T) Integer.valueOf(maxSessions);
+            }
+            if (option == TapChannelOption.HANDSHAKE_TIMEOUT_MILLIS) {
+                return (T) Integer.valueOf(handshakeTimeoutMillis);
+            }
+            return super.getOption(option);
+        }
+
+        @Override
+        public <T> boolean setOption(ChannelOption<T> option, T value) {
+            validate(option, value);
+            if (option == TapChannelOption.MAX_SESSIONS) {
+                maxSessions = (Integer) value;
+                return true;
+            }
+            if (option == TapChannelOption.HANDSHAKE_TIMEOUT_MILLIS) {
+                handshakeTimeoutMillis = (Integer) value;
+                return true;
+            }
+            return super.setOption(option, value);
+        }
+    }
+}
