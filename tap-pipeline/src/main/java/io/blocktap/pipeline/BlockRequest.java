@@ -54,6 +54,7 @@ public final class BlockRequest {
     private long cookie;
     private int tapBits;
     private long number;
+    private @Nullable SegmentList segments;
 
     // The walk; the stream's.
     Chain chain = Chain.EMPTY;
@@ -100,6 +101,17 @@ public final class BlockRequest {
         return this;
     }
 
+    /** Gives the request the list of its segments, which stays the tap's. */
+    public BlockRequest withSegments(@Nullable SegmentList newSegments) {
+        segments = newSegments;
+        return this;
+    }
+
+    /** Returns the segments of a request from a ring; null if it came otherwise. For the tap, and for hooks that show them. */
+    public @Nullable SegmentList segments() {
+        return segments;
+    }
+
     /** Returns the tap's id of the request, as the frontend gave it. */
     public long cookie() {
         return cookie;
@@ -126,6 +138,7 @@ public final class BlockRequest {
     void end() {
         state = FREE;
         chain = Chain.EMPTY;
+        segments = null;
         ByteBuf owned = data;
         if (owned != null) {
             data = null;

@@ -1,0 +1,202 @@
+package io.blocktap.pipeline.codec.blkif;
+
+import io.blocktap.pipeline.SegmentList;
+import io.blocktap.transport.GuestMemory;
+import io.blocktap.transport.ring.Blkif;
+import io.blocktap.transport.ring.BlkifLayout;
+import io.blocktap.transport.ring.RingSlot;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import java.nio.ByteBuffer;
+
+/**
+ * Checks and takes apart private copies of slots. Its fields describe the slot that was decoded last.
+ *
+ * <p>Indirect pages are copied once, too, before they are looked at.
+ */
+final class SlotDecoder {
+    /** Sector numbers from here on would overflow a byte offset. */
+    private static final int MAX_SECTOR_BITS = 63 - Blkif.SECTOR_SHIFT;
+
+    private final BlkifLayout layout;
+    private final GuestMemory memory;
+    private final BlkifFeatures features;
+    private final ByteBuf indirect;
+    private long id;
+    private int operation;
+    private long offsetBytes;
+    private int lengthBytes;
+    private long discardBytes;
+    private String complaint = "";
+
+    SlotDecoder(BlkifLayout layout, GuestMemory memory, BlkifFeatures features) {
+        this.layout = layout;
+        this.memory = memory;
+        this.features = features;
+        this.indirect = Unpooled.buffer(features.maxIndirectSegments() * BlkifLayout.SEGMENT_BYTES);
+    }
+
+    /** Returns the frontend's id of the request. */
+    long id() {
+        return id;
+    }
+
+    /** Returns the operation to be answered: the inner one of an indirect request. */
+    int operation() {
+        return operation;
+    }
+
+    long offsetBytes() {
+        return offsetBytes;
+    }
+
+    /** Returns the sum of the segments' lengths. */
+    int lengthBytes() {
+        return lengthBytes;
+    }
+
+    long discardBytes() {
+        return discardBytes;
+    }
+
+    /** Returns what was wrong with the slot that was refused last. */
+    String complaint() {
+        return complaint;
+    }
+
+    /**
+     * Decodes a slot.
+     *
+     * @param segments receives the segments
+     * @return {@code BLKIF_RSP_OKAY}, or what to answer
+     */
+    int decode(RingSlot slot, SegmentList segments) {
+        id = slot.id();
+        operation = slot.operation();
+        lengthBytes = 0;
+        discardBytes = 0;
+        offsetBytes = 0;
+        return switch (operation) {
+            case Blkif.BLKIF_OP_READ, Blkif.BLKIF_OP_WRITE -> direct(slot, segments, 1);
+            case Blkif.BLKIF_OP_WRITE_BARRIER, Blkif.BLKIF_OP_FLUSH_DISKCACHE -> direct(slot, segments, 0);
+            case Blkif.BLKIF_OP_DISCARD -> discard(slot);
+            case Blkif.BLKIF_OP_INDIRECT -> indirect(slot, segments);
+            default -> {
+                complaint = "unknown operation";
+                yield Blkif.BLKIF_RSP_EOPNOTSUPP;
+            }
+        };
+    }
+
+    private int error(String what) {
+        complaint = what;
+        return Blkif.BLKIF_RSP_ERROR;
+    }
+
+    private int direct(RingSlot slot, SegmentList segments, int least) {
+        int count = slot.bytes().get(BlkifLayout.NR_SEGMENTS) & 0xff;
+        if (count < least || count > Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST) {
+            return error("number of segments out of range");
+        }
+        for (int i = 0; i < count; i++) {
+            int at = layout.segment(i);
+            ByteBuffer bytes = slot.bytes();
+            int status = segment(
+                    segments,
+                    bytes.getInt(at + BlkifLayout.SEGMENT_GREF),
+                    bytes.get(at + BlkifLayout.SEGMENT_FIRST_SECT) & 0xff,
+                    bytes.get(at + BlkifLayout.SEGMENT_LAST_SECT) & 0xff);
+            if (status != Blkif.BLKIF_RSP_OKAY) {
+                return status;
+            }
+        }
+        return start(slot.sectorNumber());
+    }
+
+    private int segment(SegmentList segments, int gref, int first, int last) {
+        if (first > last || last >= Blkif.SECTORS_PER_PAGE) {
+            return error("segment's sectors out of the page or in the wrong order");
+        }
+        if (!memory.isValid(gref)) {
+            return error("grant reference names no data page");
+        }
+        segments.add(gref, first, last);
+        lengthBytes += last - first + 1 << Blkif.SECTOR_SHIFT;
+        return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    private int start(long sector) {
+        if (lengthBytes > 0 && sector >>> MAX_SECTOR_BITS != 0) {
+            return error("sector number out of range");
+        }
+        offsetBytes = sector << Blkif.SECTOR_SHIFT;
+        return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    private int discard(RingSlot slot) {
+        long sectors = slot.bytes().getLong(layout.discardNrSectors());
+        long sector = slot.sectorNumber();
+        if ((slot.bytes().get(BlkifLayout.DISCARD_FLAG) & Blkif.BLKIF_DISCARD_SECURE) != 0) {
+            complaint = "secure discard is not offered";
+            return Blkif.BLKIF_RSP_EOPNOTSUPP;
+        }
+        if (sectors == 0 || sectors >>> MAX_SECTOR_BITS != 0 || sector >>> MAX_SECTOR_BITS != 0) {
+            return error("discard of no sectors or out of range");
+        }
+        offsetBytes = sector << Blkif.SECTOR_SHIFT;
+        discardBytes = sectors << Blkif.SECTOR_SHIFT;
+        return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    private int indirect(RingSlot slot, SegmentList segments) {
+        ByteBuffer bytes = slot.bytes();
+        operation = bytes.get(BlkifLayout.INDIRECT_OP) & 0xff;
+        int count = bytes.getShort(BlkifLayout.INDIRECT_NR_SEGMENTS) & 0xffff;
+        if (operation != Blkif.BLKIF_OP_READ && operation != Blkif.BLKIF_OP_WRITE) {
+            return error("inner operation is neither read nor write");
+        }
+        if (features.maxIndirectSegments() == 0) {
+            complaint = "indirect requests were not offered";
+            return Blkif.BLKIF_RSP_EOPNOTSUPP;
+        }
+        if (count == 0 || count > features.maxIndirectSegments()) {
+            return error("number of indirect segments out of range");
+        }
+        // 256 segments at most: the first page holds them all.
+        int gref = bytes.getInt(layout.indirectGref(0));
+        if (!memory.isValid(gref)) {
+            return error("grant reference of the indirect page names no data page");
+        }
+        if (!memory.copyIn(gref, 0, count * BlkifLayout.SEGMENT_BYTES, indirect, 0)) {
+            return error("the indirect page can not be read");
+        }
+        for (int i = 0; i < count; i++) {
+            int at = i * BlkifLayout.SEGMENT_BYTES;
+            int status = segment(
+                    segments,
+                    indirect.getIntLE(at + BlkifLayout.SEGMENT_GREF),
+                    indirect.getByte(at + BlkifLayout.SEGMENT_FIRST_SECT) & 0xff,
+                    indirect.getByte(at + BlkifLayout.SEGMENT_LAST_SECT) & 0xff);
+            if (status != Blkif.BLKIF_RSP_OKAY) {
+                return status;
+            }
+        }
+        return start(slot.sectorNumber());
+    }
+
+    static int segmentBytes(SegmentList segments, int index) {
+        return segments.lastSector(index) - segments.firstSector(index) + 1 << Blkif.SECTOR_SHIFT;
+    }
+
+    /** Returns whether the segments follow one another in the memory that the pages' numbers name. */
+    static boolean isContiguous(SegmentList segments) {
+        for (int i = 1; i < segments.count(); i++) {
+            if (segments.gref(i) != segments.gref(i - 1) + 1
+                    || segments.firstSector(i) != 0
+                    || segments.lastSector(i - 1) != Blkif.SECTORS_PER_PAGE - 1) {
+                return false;
+            }
+        }
+        return true;
+    }
+}

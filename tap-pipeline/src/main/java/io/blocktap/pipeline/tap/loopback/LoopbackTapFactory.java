@@ -1,0 +1,47 @@
+package io.blocktap.pipeline.tap.loopback;
+
+import io.blocktap.pipeline.DiskRegistry;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.Tap;
+import io.blocktap.pipeline.TapFactory;
+import io.blocktap.pipeline.TapLoops;
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionType;
+import io.blocktap.pipeline.config.OptionValues;
+import java.util.List;
+
+/** Opens {@link LoopbackTap}s. */
+public final class LoopbackTapFactory implements TapFactory {
+    static final String NAME = "loopback";
+
+    private static final String UNIX = "unix";
+    private static final String MAX_SESSIONS = "max-sessions";
+
+    @Override
+    public String name() {
+        return NAME;
+    }
+
+    @Override
+    public String summary() {
+        return "a Xen block ring in shared memory, for a frontend in this process or another; needs no Xen and no root";
+    }
+
+    @Override
+    public List<OptionSpec> options() {
+        return List.of(
+                OptionSpec.required(UNIX, OptionType.PATH, "the unix socket where frontends connect")
+                        .first(),
+                OptionSpec.optional(MAX_SESSIONS, OptionType.NUMBER, "most frontends at a time")
+                        .withDefault("256"));
+    }
+
+    @Override
+    public Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) throws StageException {
+        long maxSessions = values.number(MAX_SESSIONS);
+        if (maxSessions < 1 || maxSessions > 65536) {
+            throw new StageException("loopback: max-sessions=" + maxSessions + "; 1 to 65536");
+        }
+        return LoopbackTap.open(values.path(UNIX), (int) maxSessions, disks, loops);
+    }
+}
