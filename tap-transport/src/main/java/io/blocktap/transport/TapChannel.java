@@ -98,7 +98,7 @@ public abstract class TapChannel extends DoorbellChannel {
             return false;
         } catch (RingProtocolException e) {
             pipeline().fireExceptionCaught(e);
-            close(voidPromise());
+            close();
             return false;
         }
     }

@@ -113,7 +113,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
                 failure.initCause(e);
                 safeSetFailure(promise, failure);
                 closeIfClosed();
-                close(voidPromise());
+                LoopbackFrontendChannel.this.close();
             }
         }
     }
@@ -133,7 +133,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         if (promise != null) {
             promise.tryFailure(cause);
         }
-        close(voidPromise());
+        close();
     }
 
     private void socketReady() {
@@ -182,7 +182,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             if (!(cause instanceof ClosedChannelException)) {
                 pipeline().fireExceptionCaught(cause);
             }
-            close(voidPromise());
+            close();
         }
     }
 
@@ -209,7 +209,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             }
             setActive(true);
             if (promise != null && !promise.trySuccess()) {
-                close(voidPromise());
+                close();
                 return;
             }
             pipeline().fireChannelActive();
@@ -363,7 +363,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             } while (isActive() && current.arm());
         } catch (RingProtocolException e) {
             pipeline().fireExceptionCaught(e);
-            close(voidPromise());
+            close();
         }
         return false;
     }

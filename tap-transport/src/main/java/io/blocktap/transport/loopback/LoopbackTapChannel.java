@@ -99,7 +99,7 @@ public final class LoopbackTapChannel extends TapChannel {
             memory.close(); // mapped here, handed over there
         } catch (NativeException e) {
             LOG.debug("{}: the frontend went away before its welcome: {}", this, e.getMessage());
-            close(voidPromise());
+            close();
         }
     }
 
@@ -110,7 +110,7 @@ public final class LoopbackTapChannel extends TapChannel {
         } catch (NativeException e) {
             LOG.debug("{}: the frontend went away before it was refused: {}", this, e.getMessage());
         }
-        close(voidPromise());
+        close();
     }
 
     /** Tells the frontend that the disk has changed. On the loop. */
@@ -161,11 +161,11 @@ public final class LoopbackTapChannel extends TapChannel {
                 if (packet.data().limit() > 0) {
                     LOG.warn("{}: closed: the frontend sent a message after HELLO", this);
                 }
-                close(voidPromise());
+                close();
             }
         } catch (NativeException e) {
             LOG.debug("{}: {}", this, e.getMessage());
-            close(voidPromise());
+            close();
         }
     }
 

@@ -42,6 +42,13 @@ public final class MappedRegion extends AbstractReferenceCounted {
         return new MappedRegion(Libc.mapAnonymous(sizeBytes), sizeBytes);
     }
 
+    /** As {@link #anonymous}, for memory that is used here and there: one written byte costs one page, never a huge one. */
+    public static MappedRegion sparse(int sizeBytes) throws NativeException {
+        MappedRegion region = anonymous(sizeBytes);
+        Libc.avoidHugePages(region.address, sizeBytes);
+        return region;
+    }
+
     /** Returns how many regions of this process are mapped now: a test's proof that none leaks. */
     public static int liveRegions() {
         return LIVE.get();
@@ -65,6 +72,18 @@ public final class MappedRegion extends AbstractReferenceCounted {
     /** Returns a view of its own (position and limit are the caller's) of a part, in native byte order. */
     public ByteBuffer slice(int offsetBytes, int lengthBytes) {
         return view.slice(offsetBytes, lengthBytes).order(view.order());
+    }
+
+    /**
+     * Gives the memory behind whole pages of an anonymous region back to the system; they read as zeroes afterwards. Who reads or
+     * writes them meanwhile meets the old page or a zeroed one.
+     *
+     * @param offsetBytes a multiple of {@link Libc#PAGE_BYTES}
+     * @param lengthBytes a multiple of {@link Libc#PAGE_BYTES}
+     */
+    public void releasePages(int offsetBytes, int lengthBytes) {
+        java.util.Objects.checkFromIndexSize(offsetBytes, lengthBytes, sizeBytes);
+        Libc.releasePages(address + offsetBytes, lengthBytes);
     }
 
     @Override

@@ -63,6 +63,8 @@ public final class Libc {
     private static final int MAP_SHARED = 1;
     private static final int MAP_PRIVATE = 2;
     private static final int MAP_ANONYMOUS = 0x20;
+    private static final int MADV_DONTNEED = 4;
+    private static final int MADV_NOHUGEPAGE = 15;
     private static final int MFD_CLOEXEC_ALLOW_SEALING = 3;
     private static final int F_ADD_SEALS = 1033;
     private static final int SEALS_SHRINK_GROW_SEAL = 7;
@@ -116,6 +118,8 @@ public final class Libc {
     private static native long mmap(long address, long length, int protection, int flags, int fd, long offset);
 
     private static native int munmap(long address, long length);
+
+    private static native int madvise(long address, long length, int advice);
 
     private static native int memfd_create(byte[] name, int flags);
 
@@ -307,6 +311,28 @@ public final class Libc {
             throw new IllegalStateException(
                     "munmap(0x" + Long.toHexString(address) + ", " + lengthBytes + "): " + Errno.describe(errno()));
         }
+    }
+
+    /**
+     * Gives the memory behind whole pages of an anonymous mapping back to the system; they stay mapped and read as zeroes. Others
+     * may read and write them meanwhile: each page is the old one or a zeroed one.
+     *
+     * @param address page-aligned
+     * @param lengthBytes a multiple of the page size
+     */
+    public static void releasePages(long address, long lengthBytes) {
+        if (madvise(address, lengthBytes, MADV_DONTNEED) < 0) {
+            throw new IllegalStateException("madvise(0x" + Long.toHexString(address) + ", " + lengthBytes
+                    + ", MADV_DONTNEED): " + Errno.describe(errno()));
+        }
+    }
+
+    /**
+     * Asks for small pages only in a mapping, so that one written byte costs one page of memory. Only a wish: a kernel without huge
+     * pages refuses, and needs no telling.
+     */
+    public static void avoidHugePages(long address, long lengthBytes) {
+        madvise(address, lengthBytes, MADV_NOHUGEPAGE);
     }
 
     /**
