@@ -37,6 +37,7 @@ public final class RequestStream {
     }
 
     private final Session session;
+    private final int number;
     private final EventLoop loop;
     private final SlabAllocator memory;
     private final Sink sink;
@@ -62,6 +63,7 @@ public final class RequestStream {
 
     RequestStream(Session session, EventLoop loop, SlabAllocator memory, Sink sink, Chain chain, Admission admission) {
         this.session = session;
+        this.number = session.nextStreamNumber();
         this.loop = loop;
         this.memory = memory;
         this.sink = sink;
@@ -72,6 +74,11 @@ public final class RequestStream {
     /** Returns the session that this stream belongs to. */
     public Session session() {
         return session;
+    }
+
+    /** Returns the stream's number in its session, counted from 0; with a request's number it names that request in logs. */
+    public int number() {
+        return number;
     }
 
     /** Returns the event loop that the stream is confined to. */

@@ -2,6 +2,7 @@ package io.blocktap.pipeline;
 
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * One connected frontend of one disk: who it is, and its streams of requests (one a ring, queue or connection).
@@ -14,6 +15,7 @@ public final class Session {
     private final String tap;
     private final String peer;
     private final List<RequestStream> streams = new CopyOnWriteArrayList<>();
+    private final AtomicInteger streamNumbers = new AtomicInteger();
 
     Session(long number, Disk disk, String tap, String peer) {
         this.number = number;
@@ -45,6 +47,10 @@ public final class Session {
     /** Returns its open streams. */
     public List<RequestStream> streams() {
         return streams;
+    }
+
+    int nextStreamNumber() {
+        return streamNumbers.getAndIncrement();
     }
 
     @Override
