@@ -60,7 +60,10 @@ public final class BlockRequest {
     Chain chain = Chain.EMPTY;
     int position;
     int state = FREE;
-    @Nullable BlockRequest next;
+
+    @Nullable
+    BlockRequest next;
+
     private volatile int posted;
     private BlockStatus postedStatus = BlockStatus.OK;
     private long[] words = new long[8];

@@ -48,11 +48,13 @@ final class Chain {
         return names[position];
     }
 
-    @Nullable RequestHook requestHook(int position) {
+    @Nullable
+    RequestHook requestHook(int position) {
         return requestHooks[position];
     }
 
-    @Nullable ResponseHook responseHook(int position) {
+    @Nullable
+    ResponseHook responseHook(int position) {
         return responseHooks[position];
     }
 

@@ -15,12 +15,16 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
  */
 public final class ChainHandler extends ChannelInboundHandlerAdapter implements RequestStream.Sink {
     private final Session session;
-    private RequestStream stream = null;
-    private ChannelHandlerContext context = null;
+
+    @SuppressWarnings("NullAway.Init") // by handlerAdded
+    private RequestStream stream;
+
+    @SuppressWarnings("NullAway.Init") // by handlerAdded
+    private ChannelHandlerContext context;
+
     private boolean connected = true;
 
     /** Makes the handler for one channel of a session that the disk has accepted. */
-    @SuppressWarnings("NullAway.Init")
     public ChainHandler(Session session) {
         this.session = session;
     }

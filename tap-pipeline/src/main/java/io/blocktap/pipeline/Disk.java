@@ -207,8 +207,8 @@ public final class Disk {
                         stageName + " is confined to one event loop, the disk's channels are spread over several");
             }
             Geometry below = old.links().get(position).geometry();
-            Geometry offered = stage.open(
-                    new StageContext(name, stageName, workers, java.time.InstantSource.system()), below);
+            Geometry offered =
+                    stage.open(new StageContext(name, stageName, workers, java.time.InstantSource.system()), below);
             if (!offered.equals(below)) {
                 stage.close();
                 throw new StageException(

@@ -8,4 +8,9 @@ public final class RefusedException extends Exception {
     public RefusedException(String reason) {
         super(reason);
     }
+
+    /** Returns the reason. */
+    public String reason() {
+        return java.util.Objects.requireNonNull(getMessage());
+    }
 }

@@ -186,7 +186,9 @@ public final class RequestStream {
             }
         }
         Logs.CHAIN.error(
-                "[{}] nobody answered {}: the last stage passed it on", session.disk().name(), request);
+                "[{}] nobody answered {}: the last stage passed it on",
+                session.disk().name(),
+                request);
         request.response().setStatus(BlockStatus.UNSUPPORTED);
         walkUp(request, length);
     }

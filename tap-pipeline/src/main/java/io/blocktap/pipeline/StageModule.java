@@ -17,7 +17,8 @@ import com.google.inject.multibindings.MapBinder;
 public abstract class StageModule extends AbstractModule {
     /** Contributes a stage factory under the name that chains use. */
     protected final com.google.inject.binder.LinkedBindingBuilder<StageFactory> bindStage(String name) {
-        return MapBinder.newMapBinder(binder(), String.class, StageFactory.class).addBinding(name);
+        return MapBinder.newMapBinder(binder(), String.class, StageFactory.class)
+                .addBinding(name);
     }
 
     /** Contributes a tap factory under the name that {@code --tap} uses. */

@@ -112,8 +112,8 @@ public final class FdPoll {
     Future<Object> register(EventLoop newLoop) {
         Promise<Object> result = newLoop.newPromise();
         if (!isCompatible(newLoop)) {
-            return result.setFailure(
-                    new TapException("an epoll or io_uring event loop is needed, not " + newLoop.getClass().getName()));
+            return result.setFailure(new TapException("an epoll or io_uring event loop is needed, not "
+                    + newLoop.getClass().getName()));
         }
         ((IoEventLoop) newLoop).register(handle).addListener((Future<IoRegistration> future) -> {
             if (!future.isSuccess()) {
@@ -145,8 +145,19 @@ public final class FdPoll {
     private IoOps pollAdd() {
         int multi = multishotRefused ? 0 : IORING_POLL_ADD_MULTI;
         return new IoUringIoOps(
-                IORING_OP_POLL_ADD, (byte) 0, (short) 0, fd.number(), 0, 0, multi, events, POLL_DATA, (short) 0,
-                (short) 0, 0, 0);
+                IORING_OP_POLL_ADD,
+                (byte) 0,
+                (short) 0,
+                fd.number(),
+                0,
+                0,
+                multi,
+                events,
+                POLL_DATA,
+                (short) 0,
+                (short) 0,
+                0,
+                0);
     }
 
     /**
@@ -175,8 +186,19 @@ public final class FdPoll {
         if (onUring && current.isValid()) {
             // A multishot poll keeps its file open in the kernel until it is cancelled.
             current.submit(new IoUringIoOps(
-                    IORING_OP_ASYNC_CANCEL, (byte) 0, (short) 0, -1, 0, armed, 0, 0, CANCEL_DATA, (short) 0,
-                    (short) 0, 0, 0));
+                    IORING_OP_ASYNC_CANCEL,
+                    (byte) 0,
+                    (short) 0,
+                    -1,
+                    0,
+                    armed,
+                    0,
+                    0,
+                    CANCEL_DATA,
+                    (short) 0,
+                    (short) 0,
+                    0,
+                    0));
         }
         current.cancel();
     }

@@ -19,7 +19,8 @@ public interface GuestMemory {
      *
      * @return the region, owned by this object; null if pages can only be copied
      */
-    @Nullable MappedRegion region();
+    @Nullable
+    MappedRegion region();
 
     /**
      * Copies from a page.

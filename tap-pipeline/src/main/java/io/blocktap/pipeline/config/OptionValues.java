@@ -37,9 +37,10 @@ public final class OptionValues {
         for (int i = 0; i < word.settings().size(); i++) {
             StageText.Setting setting = word.settings().get(i);
             OptionSpec spec = find(word, specs, setting, i == 0);
-            String text = setting.key().isEmpty() && setting.value().equals(spec.name()) && !(i == 0 && spec.positional())
-                    ? "on"
-                    : setting.value();
+            String text =
+                    setting.key().isEmpty() && setting.value().equals(spec.name()) && !(i == 0 && spec.positional())
+                            ? "on"
+                            : setting.value();
             if (values.put(spec.name(), OptionParser.parse(word, spec, text)) != null) {
                 throw new ConfigException("'" + word + "': " + spec.name() + " is given twice");
             }
@@ -59,17 +60,16 @@ public final class OptionValues {
     }
 
     private static String example(String owner, OptionSpec spec) {
-        String value =
-                switch (spec.type()) {
-                    case PATH -> "FILE";
-                    case SIZE -> "64M";
-                    case DURATION -> "5s";
-                    case NUMBER -> "1";
-                    case HOST_PORT -> "127.0.0.1:10809";
-                    case SWITCH -> "on";
-                    case CHOICE -> spec.choices().get(0);
-                    case TEXT -> "TEXT";
-                };
+        String value = switch (spec.type()) {
+            case PATH -> "FILE";
+            case SIZE -> "64M";
+            case DURATION -> "5s";
+            case NUMBER -> "1";
+            case HOST_PORT -> "127.0.0.1:10809";
+            case SWITCH -> "on";
+            case CHOICE -> spec.choices().get(0);
+            case TEXT -> "TEXT";
+        };
         return owner + ":" + (spec.positional() ? "" : spec.name() + "=") + value;
     }
 

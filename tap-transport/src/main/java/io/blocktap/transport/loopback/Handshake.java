@@ -102,8 +102,7 @@ final class Handshake {
         }
         byte[] name = new byte[nameBytes];
         message.get(HELLO_NAME, name);
-        return new Hello(
-                BlkifLayout.values()[abi], 1 << order, dataPages, new String(name, StandardCharsets.UTF_8));
+        return new Hello(BlkifLayout.values()[abi], 1 << order, dataPages, new String(name, StandardCharsets.UTF_8));
     }
 
     static ByteBuffer geometry(int type, LoopbackGeometry geometry, int dataPages) {
@@ -133,7 +132,9 @@ final class Handshake {
     static ByteBuffer refused(String reason) {
         byte[] text = reason.getBytes(StandardCharsets.UTF_8);
         int length = Math.min(text.length, MAX_REASON_BYTES);
-        return message(REFUSED, BODY + 2 + length).putShort(BODY, (short) length).put(BODY + 2, text, 0, length);
+        return message(REFUSED, BODY + 2 + length)
+                .putShort(BODY, (short) length)
+                .put(BODY + 2, text, 0, length);
     }
 
     static String parseRefused(ByteBuffer message) throws TapException {

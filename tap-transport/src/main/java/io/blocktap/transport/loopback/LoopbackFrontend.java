@@ -128,8 +128,7 @@ public final class LoopbackFrontend implements AutoCloseable {
      * @param source stays owned by the caller, who leaves it alone until the future completes
      */
     public CompletableFuture<Void> write(long offsetBytes, ByteBuf source) {
-        return transfer(
-                Blkif.BLKIF_OP_WRITE, offsetBytes, source, source.readerIndex(), source.readableBytes());
+        return transfer(Blkif.BLKIF_OP_WRITE, offsetBytes, source, source.readerIndex(), source.readableBytes());
     }
 
     /** Makes all writes that have completed stable. */
@@ -256,12 +255,14 @@ public final class LoopbackFrontend implements AutoCloseable {
         void end(int status) {
             switch (status) {
                 case Blkif.BLKIF_RSP_OKAY -> complete(null);
-                case Blkif.BLKIF_RSP_EOPNOTSUPP -> completeExceptionally(
-                        new UnsupportedOperationException("the disk does not support operation " + operation));
-                case FrontRequest.CONNECTION_LOST -> completeExceptionally(
-                        new IOException("the ring was closed with the request in flight"));
-                default -> completeExceptionally(new IOException("I/O error: operation " + operation + ", sector "
-                        + sector + ", " + sectors + " sectors, status " + status));
+                case Blkif.BLKIF_RSP_EOPNOTSUPP ->
+                    completeExceptionally(
+                            new UnsupportedOperationException("the disk does not support operation " + operation));
+                case FrontRequest.CONNECTION_LOST ->
+                    completeExceptionally(new IOException("the ring was closed with the request in flight"));
+                default ->
+                    completeExceptionally(new IOException("I/O error: operation " + operation + ", sector " + sector
+                            + ", " + sectors + " sectors, status " + status));
             }
         }
     }

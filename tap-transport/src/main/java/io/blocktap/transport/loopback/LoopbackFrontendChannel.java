@@ -102,14 +102,13 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
                 remote = address;
                 SeqPacketSocket connected = SeqPacketSocket.connectTo(address.path());
                 socket = connected;
-                connected.send(Handshake.hello(
-                        new Handshake.Hello(layout, ringPages, dataPages, address.diskName())));
+                connected.send(Handshake.hello(new Handshake.Hello(layout, ringPages, dataPages, address.diskName())));
                 connecting = promise;
                 FdPoll.attach(eventLoop(), connected.fd(), FdPoll.IN | FdPoll.RDHUP, events -> socketReady())
                         .addListener((Future<FdPoll> future) -> socketWatched(future));
             } catch (java.io.IOException e) {
-                ConnectException failure = new ConnectException("no loopback tap at " + remoteAddress + ": "
-                        + e.getMessage());
+                ConnectException failure =
+                        new ConnectException("no loopback tap at " + remoteAddress + ": " + e.getMessage());
                 failure.initCause(e);
                 safeSetFailure(promise, failure);
                 closeIfClosed();
@@ -254,8 +253,8 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         int most = Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, geometry().maxIndirectSegments());
         boolean indirect = pages > Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST;
         if (pages > most) {
-            throw new IllegalArgumentException(maxBytes + " bytes; this disk takes at most "
-                    + most * Blkif.PAGE_BYTES + " in a request");
+            throw new IllegalArgumentException(
+                    maxBytes + " bytes; this disk takes at most " + most * Blkif.PAGE_BYTES + " in a request");
         }
         int needed = pages + (indirect ? 1 : 0);
         if (nextPage + needed > ringPages + dataPages) {
@@ -263,8 +262,8 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         }
         MappedRegion mapped = java.util.Objects.requireNonNull(region);
         RegionBuf data = new RegionBuf(mapped, nextPage * Blkif.PAGE_BYTES, maxBytes);
-        FrontRequest request = new FrontRequest(
-                requests.size(), nextPage, pages, indirect ? nextPage + pages : -1, data);
+        FrontRequest request =
+                new FrontRequest(requests.size(), nextPage, pages, indirect ? nextPage + pages : -1, data);
         nextPage += needed;
         requests.add(request);
         return request;

@@ -181,7 +181,10 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
 
         void attached(Future<FdPoll> future) {
             if (!future.isSuccess()) {
-                LOG.warn("{}: a frontend was dropped: {}", address, future.cause().getMessage());
+                LOG.warn(
+                        "{}: a frontend was dropped: {}",
+                        address,
+                        future.cause().getMessage());
                 drop();
             } else if (done) {
                 future.getNow().detach();

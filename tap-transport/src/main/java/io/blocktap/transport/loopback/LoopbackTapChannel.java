@@ -207,16 +207,14 @@ public final class LoopbackTapChannel extends TapChannel {
         }
 
         @Override
-        public boolean copyIn(
-                int gref, int pageOffset, int length, io.netty.buffer.ByteBuf target, int targetIndex) {
+        public boolean copyIn(int gref, int pageOffset, int length, io.netty.buffer.ByteBuf target, int targetIndex) {
             ByteBuffer source = mapping.slice(gref * Blkif.PAGE_BYTES + pageOffset, length);
             target.setBytes(targetIndex, source);
             return true;
         }
 
         @Override
-        public boolean copyOut(
-                io.netty.buffer.ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
+        public boolean copyOut(io.netty.buffer.ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
             source.getBytes(sourceIndex, mapping.slice(gref * Blkif.PAGE_BYTES + pageOffset, length));
             return true;
         }

@@ -28,8 +28,7 @@ import java.nio.channels.ScatteringByteChannel;
  */
 public class RegionBuf extends AbstractReferenceCountedByteBuf {
     private static final ByteBuffer NONE = ByteBuffer.allocateDirect(0);
-    private static final ByteBuffer ZEROES =
-            ByteBuffer.allocateDirect(64 << 10).order(ByteOrder.nativeOrder());
+    private static final ByteBuffer ZEROES = ByteBuffer.allocateDirect(64 << 10).order(ByteOrder.nativeOrder());
 
     private ByteBuffer region = NONE;
     private ByteBuffer scratch = NONE;
@@ -62,6 +61,24 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
             this.regionAddress = region.address();
         }
         this.base = offsetBytes;
+        this.length = lengthBytes;
+        setIndex(0, 0);
+    }
+
+    /**
+     * Points the buffer at a part of another one's window; see {@link #pointTo(MappedRegion, int, int)}.
+     *
+     * @param outer must not be pointed elsewhere or released while this buffer is used
+     * @throws IndexOutOfBoundsException if the part does not lie inside the other's window
+     */
+    public final void pointTo(RegionBuf outer, int index, int lengthBytes) {
+        java.util.Objects.checkFromIndexSize(index, lengthBytes, outer.length);
+        if (this.region != outer.region) {
+            this.region = outer.region;
+            this.scratch = NONE;
+            this.regionAddress = outer.regionAddress;
+        }
+        this.base = outer.base + index;
         this.length = lengthBytes;
         setIndex(0, 0);
     }

@@ -28,7 +28,7 @@ public final class BackRing {
     /**
      * Attaches to a ring, fresh or left by an earlier backend: consumption starts at the published {@code rsp_prod}.
      *
-     * @param ring the ring's pages, direct or not; stays owned by the caller, who keeps it mapped
+     * @param ring the ring's pages, a direct buffer; stays owned by the caller, who keeps it mapped
      * @param pages 1, 2, 4, 8 or 16
      * @throws RingProtocolException if the indexes contradict each other
      */

@@ -48,18 +48,17 @@ public final class RingSlot {
     void copyFrom(ByteBuffer ring, int slotOffset) {
         int head = layout.segment(0);
         bytes.put(0, ring, slotOffset, head);
-        int rest =
-                switch (operation()) {
-                    case Blkif.BLKIF_OP_READ,
-                            Blkif.BLKIF_OP_WRITE,
-                            Blkif.BLKIF_OP_WRITE_BARRIER,
-                            Blkif.BLKIF_OP_FLUSH_DISKCACHE -> BlkifLayout.SEGMENT_BYTES
-                            * Math.min(
-                                    bytes.get(BlkifLayout.NR_SEGMENTS) & 0xff, Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST);
-                    case Blkif.BLKIF_OP_DISCARD -> 8;
-                    case Blkif.BLKIF_OP_INDIRECT -> 4 + 4 * Blkif.BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST;
-                    default -> 0;
-                };
+        int rest = switch (operation()) {
+            case Blkif.BLKIF_OP_READ,
+                    Blkif.BLKIF_OP_WRITE,
+                    Blkif.BLKIF_OP_WRITE_BARRIER,
+                    Blkif.BLKIF_OP_FLUSH_DISKCACHE ->
+                BlkifLayout.SEGMENT_BYTES
+                        * Math.min(bytes.get(BlkifLayout.NR_SEGMENTS) & 0xff, Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST);
+            case Blkif.BLKIF_OP_DISCARD -> 8;
+            case Blkif.BLKIF_OP_INDIRECT -> 4 + 4 * Blkif.BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST;
+            default -> 0;
+        };
         if (rest > 0) {
             bytes.put(head, ring, slotOffset + head, rest);
         }

@@ -7,8 +7,7 @@ import java.nio.ByteOrder;
 
 /** Ordered access to the four 32-bit indexes at the head of a ring. The ring must start at a multiple of 4. */
 final class SharedIndexes {
-    private static final VarHandle INT =
-            MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle INT = MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
 
     private SharedIndexes() {}
 

@@ -294,8 +294,7 @@ public final class Libc {
     /** Maps fresh zeroed memory, page-aligned. Returns the address; see {@link #unmap}. */
     public static long mapAnonymous(long lengthBytes) throws NativeException {
         return checkedMapping(
-                mmap(0, lengthBytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                "anonymous, " + lengthBytes);
+                mmap(0, lengthBytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), "anonymous, " + lengthBytes);
     }
 
     private static long checkedMapping(long address, String argument) throws NativeException {

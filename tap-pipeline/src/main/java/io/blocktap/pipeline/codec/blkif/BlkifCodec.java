@@ -56,7 +56,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private int inFlight;
     private int badRequests;
     private final Runnable retryStalled = this::retryStalled;
-    private ChannelHandlerContext context = null;
+
+    @SuppressWarnings("NullAway.Init") // by handlerAdded
+    private ChannelHandlerContext context;
 
     /**
      * Makes the codec of one channel.
@@ -64,7 +66,6 @@ public final class BlkifCodec extends ChannelDuplexHandler {
      * @param chain the last handler of the same pipeline
      * @param features what the frontend was offered
      */
-    @SuppressWarnings("NullAway.Init")
     public BlkifCodec(TapChannel channel, ChainHandler chain, BlkifFeatures features) {
         this.channel = channel;
         this.chain = chain;
@@ -127,15 +128,15 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             sequence.begin(operation, decoder.id(), decoder.offsetBytes(), data, segments);
             return;
         }
-        BlockRequest request = stream().newRequest().withCookie(decoder.id(), operation).withSegments(segments);
+        BlockRequest request =
+                stream().newRequest().withCookie(decoder.id(), operation).withSegments(segments);
         if (data != null) {
             request.withData(data);
         }
         switch (operation) {
-            case Blkif.BLKIF_OP_READ -> request.describe(
-                    BlockOp.READ, 0, decoder.offsetBytes(), decoder.lengthBytes());
-            case Blkif.BLKIF_OP_WRITE -> request.describe(
-                    BlockOp.WRITE, 0, decoder.offsetBytes(), decoder.lengthBytes());
+            case Blkif.BLKIF_OP_READ -> request.describe(BlockOp.READ, 0, decoder.offsetBytes(), decoder.lengthBytes());
+            case Blkif.BLKIF_OP_WRITE ->
+                request.describe(BlockOp.WRITE, 0, decoder.offsetBytes(), decoder.lengthBytes());
             case Blkif.BLKIF_OP_FLUSH_DISKCACHE -> request.describe(BlockOp.FLUSH, 0, 0, 0);
             default -> request.describe(BlockOp.DISCARD, 0, decoder.offsetBytes(), decoder.discardBytes());
         }
@@ -239,7 +240,10 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         }
         int status = BlkifStatus.of(response.status());
         SegmentList segments = request.segments();
-        if (request.op() == BlockOp.READ && status == Blkif.BLKIF_RSP_OKAY && segments != null && !isWindow(segments)
+        if (request.op() == BlockOp.READ
+                && status == Blkif.BLKIF_RSP_OKAY
+                && segments != null
+                && !isWindow(segments)
                 && !fillGuest(request.data(), segments)) {
             status = Blkif.BLKIF_RSP_ERROR;
         }
@@ -260,10 +264,12 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         sequence.onAnswer();
     }
 
-    private void fence(BlockStatus status) {
+    /** After a failed flush: lets no more writes through. */
+    void fence(BlockStatus status) {
         if (!fenced && status != BlockStatus.UNSUPPORTED) {
             fenced = true;
-            LOG.error("{}: a flush failed ({}); writes fail from now on, for earlier ones may be lost", channel, status);
+            LOG.error(
+                    "{}: a flush failed ({}); writes fail from now on, for earlier ones may be lost", channel, status);
         }
     }
 
@@ -316,9 +322,6 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     /** Ends a sequence: answers the frontend, and lets the ring go on. */
     void endSequence(long id, int operation, BlockStatus status, SegmentList segments) {
-        if (status != BlockStatus.OK) {
-            fence(status);
-        }
         answer(id, operation, BlkifStatus.of(status), segments);
         // One completion of the parts' turn: publishes.
         context.fireChannelReadComplete();

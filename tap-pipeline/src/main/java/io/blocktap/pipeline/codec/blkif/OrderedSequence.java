@@ -41,8 +41,7 @@ final class OrderedSequence {
     }
 
     /** Begins; takes over data (null for an empty barrier) and segments. The request counts as in flight already. */
-    void begin(
-            int newOperation, long newId, long newOffsetBytes, @Nullable ByteBuf newData, SegmentList newSegments) {
+    void begin(int newOperation, long newId, long newOffsetBytes, @Nullable ByteBuf newData, SegmentList newSegments) {
         operation = newOperation;
         id = newId;
         offsetBytes = newOffsetBytes;
@@ -75,6 +74,9 @@ final class OrderedSequence {
     void onPart(BlockResponse response) {
         BlockRequest request = response.request();
         if (response.status() != BlockStatus.OK) {
+            if (request.op() == BlockOp.FLUSH) {
+                codec.fence(response.status());
+            }
             finish(response.status());
             return;
         }
@@ -101,8 +103,9 @@ final class OrderedSequence {
                 }
             }
             case FLUSH_AFTER -> finish(BlockStatus.OK);
-            case NONE, WAIT_FOR_EARLIER -> throw new IllegalStateException(
-                    "answer of a " + (request.op() == BlockOp.FLUSH ? "flush" : "write") + " in state " + state);
+            case NONE, WAIT_FOR_EARLIER ->
+                throw new IllegalStateException(
+                        "answer of a " + (request.op() == BlockOp.FLUSH ? "flush" : "write") + " in state " + state);
         }
     }
 

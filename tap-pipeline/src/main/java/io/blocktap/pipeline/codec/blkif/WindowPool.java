@@ -4,6 +4,7 @@ import io.blocktap.pipeline.SegmentList;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
 import java.util.ArrayDeque;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Recycled windows onto a frontend's memory, and recycled segment lists. A window holds a reference of the region from the moment it is taken
@@ -37,11 +38,8 @@ final class WindowPool {
 
     /** A buffer that goes back to the pool when it is released. */
     private final class Window extends RegionBuf {
+        private @Nullable MappedRegion held;
         private boolean used;
-        private MappedRegion held = null;
-
-        @SuppressWarnings("NullAway.Init")
-        Window() {}
 
         void use(MappedRegion region, int offsetBytes, int lengthBytes) {
             if (used) {
@@ -56,8 +54,11 @@ final class WindowPool {
         @Override
         protected void onRelease() {
             MappedRegion region = held;
+            held = null;
             windows.push(this);
-            region.release();
+            if (region != null) {
+                region.release();
+            }
         }
     }
 }

@@ -44,9 +44,10 @@ final class LoopbackTap implements Tap {
     private final Path socket;
     private final DiskRegistry disks;
     private final Set<LoopbackTapChannel> channels = ConcurrentHashMap.newKeySet();
-    private Channel server = null;
 
-    @SuppressWarnings("NullAway.Init")
+    @SuppressWarnings("NullAway.Init") // by open
+    private Channel server;
+
     private LoopbackTap(Path socket, DiskRegistry disks) {
         this.socket = socket;
         this.disks = disks;
@@ -89,7 +90,9 @@ final class LoopbackTap implements Tap {
             Optional<Disk> found = disks.find(channel.diskName());
             if (found.isEmpty()) {
                 channel.refuse("no disk '" + channel.diskName() + "'; there are "
-                        + disks.all().stream().map(disk -> "'" + disk.name() + "'").toList());
+                        + disks.all().stream()
+                                .map(disk -> "'" + disk.name() + "'")
+                                .toList());
                 return;
             }
             Disk disk = found.get();
@@ -97,7 +100,7 @@ final class LoopbackTap implements Tap {
                 Session session = disk.connect(LoopbackTapFactory.NAME, socket.toString());
                 admit(ctx, channel, disk, session);
             } catch (RefusedException e) {
-                channel.refuse(e.getMessage());
+                channel.refuse(e.reason());
             }
         }
 
