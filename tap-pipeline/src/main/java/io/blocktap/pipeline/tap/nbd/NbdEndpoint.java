@@ -1,0 +1,44 @@
+package io.blocktap.pipeline.tap.nbd;
+
+import io.blocktap.pipeline.StageException;
+import java.net.SocketAddress;
+import java.nio.charset.StandardCharsets;
+
+/** Where a server listens. One thread at a time. */
+interface NbdEndpoint {
+    /** Returns whether it is a unix socket. */
+    boolean isUnix();
+
+    /** Returns the address to bind to, after making it free. May wait. */
+    SocketAddress prepare() throws StageException;
+
+    /** Takes note of the address that it was bound to. */
+    void bound(SocketAddress address) throws StageException;
+
+    /** Cleans up after the socket was closed. */
+    void unbound();
+
+    /** Returns the NBD URI of an export. */
+    String uri(String exportName);
+
+    /** Writes a host and a port, with brackets around an IPv6 address. */
+    static String hostAndPort(String host, int port) {
+        return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + ":" + port;
+    }
+
+    /** Encodes text for a URI, all but letters, digits and {@code -._~/}. */
+    static String percentEncode(String text) {
+        StringBuilder encoded = new StringBuilder();
+        for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
+            char c = (char) (b & 0xff);
+            if (c < 0x80 && (Character.isLetterOrDigit(c) || "-._~/".indexOf(c) >= 0)) {
+                encoded.append(c);
+            } else {
+                encoded.append('%')
+                        .append(Character.toUpperCase(Character.forDigit(c >> 4, 16)))
+                        .append(Character.toUpperCase(Character.forDigit(c & 15, 16)));
+            }
+        }
+        return encoded.toString();
+    }
+}

@@ -1,0 +1,304 @@
+package io.blocktap.pipeline.tap.nbd;
+
+import io.blocktap.pipeline.ChainHandler;
+import io.blocktap.pipeline.Disk;
+import io.blocktap.pipeline.RefusedException;
+import io.blocktap.pipeline.Session;
+import io.blocktap.pipeline.codec.nbd.Nbd;
+import io.blocktap.pipeline.codec.nbd.NbdExport;
+import io.blocktap.pipeline.codec.nbd.NbdOption;
+import io.blocktap.pipeline.codec.nbd.NbdOptionDecoder;
+import io.blocktap.pipeline.codec.nbd.NbdOptionReply;
+import io.blocktap.pipeline.codec.nbd.NbdProtocolException;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.util.concurrent.Future;
+import java.io.IOException;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Haggles with one client, and then makes room for the transmission.
+ *
+ * <p>A disk that is pinned to an event loop gets its connections there: when the client asks for such a disk, the channel leaves its
+ * loop and registers with the disk's; what was received is kept meanwhile.
+ *
+ * <p>Threads: the channel's event loop.
+ */
+final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
+    private final NbdTap tap;
+    private final SocketReader reader;
+    private final String peer;
+    private final NbdOptionDecoder decoder = new NbdOptionDecoder();
+    private ChannelHandlerContext ctx = null;
+    private @Nullable ByteBuf received;
+    private @Nullable Future<?> timeout;
+    private boolean moving;
+    private boolean ended;
+
+    @SuppressWarnings("NullAway.Init")
+    NbdHandshakeHandler(NbdTap tap, SocketReader reader, String peer) {
+        this.tap = tap;
+        this.reader = reader;
+        this.peer = peer;
+    }
+
+    // ---- life
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext newCtx) {
+        ctx = newCtx;
+    }
+
+    @Override
+    public void channelActive(ChannelHandlerContext unused) {
+        ByteBuf greeting = ctx.alloc().directBuffer();
+        NbdOptionReply.greeting(greeting);
+        ctx.writeAndFlush(greeting, ctx.voidPromise());
+        Channel channel = ctx.channel();
+        long millis = tap.limits().handshakeTime().toMillis();
+        timeout = channel.eventLoop()
+                .schedule(
+                        () -> {
+                            NbdTap.LOG.warn("nbd {}: closed, it did not choose a disk within {} ms", peer, millis);
+                            channel.close();
+                        },
+                        millis,
+                        TimeUnit.MILLISECONDS);
+        ctx.fireChannelActive();
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext unused) {
+        end();
+        ctx.fireChannelInactive();
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext unused, Object event) {
+        if (event == NbdTap.CLOSE || event == ChannelInputShutdownEvent.INSTANCE) {
+            closeAfter(ctx.alloc().directBuffer());
+        } else {
+            ctx.fireUserEventTriggered(event);
+        }
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext unused, Throwable cause) {
+        if (cause instanceof IOException) {
+            NbdTap.LOG.debug("nbd {}: the connection is gone: {}", peer, cause.getMessage());
+        } else {
+            NbdTap.LOG.error("nbd {}: closed after an unexpected error", peer, cause);
+        }
+        end();
+        ctx.close();
+    }
+
+    private void end() {
+        ended = true;
+        if (timeout != null) {
+            timeout.cancel(false);
+        }
+        if (received != null) {
+            received.release();
+            received = null;
+        }
+    }
+
+    private void closeAfter(ByteBuf last) {
+        end();
+        ctx.writeAndFlush(last).addListener(ChannelFutureListener.CLOSE);
+    }
+
+    // ---- options
+
+    @Override
+    public void channelRead(ChannelHandlerContext unused, Object message) {
+        ByteBuf bytes = (ByteBuf) message;
+        if (ended) {
+            bytes.release();
+        } else if (received == null) {
+            received = bytes;
+        } else {
+            try {
+                received.writeBytes(bytes);
+            } finally {
+                bytes.release();
+            }
+        }
+        if (!moving) {
+            haggle();
+        }
+    }
+
+    private void haggle() {
+        try {
+            NbdOption option;
+            while (!ended && !moving && received != null && (option = decoder.next(received)) != null) {
+                answer(option);
+            }
+            if (received != null && !received.isReadable()) {
+                received.release();
+                received = null;
+            } else if (received != null) {
+                received.discardReadBytes();
+            }
+        } catch (NbdProtocolException e) {
+            NbdTap.LOG.warn("nbd {}: {}; the connection is closed", peer, e.getMessage());
+            end();
+            ctx.close();
+        }
+    }
+
+    private void answer(NbdOption option) {
+        if (option.request() instanceof NbdOption.Export wanted) {
+            onExport(option.number(), wanted);
+            return;
+        }
+        ByteBuf reply = ctx.alloc().directBuffer();
+        if (option.request() instanceof NbdOption.Wrong wrong) {
+            NbdOptionReply.error(reply, option.number(), wrong.replyType(), wrong.message());
+        } else if (option.request() instanceof NbdOption.Abort) {
+            NbdOptionReply.ack(reply, option.number());
+            closeAfter(reply);
+            return;
+        } else if (tap.isStopping()) {
+            NbdOptionReply.error(reply, option.number(), Nbd.REP_ERR_SHUTDOWN, "the server is going down");
+        } else {
+            for (Disk disk : tap.disks().all()) {
+                NbdOptionReply.server(reply, option.number(), disk.name(), disk.description());
+            }
+            NbdOptionReply.ack(reply, option.number());
+        }
+        ctx.writeAndFlush(reply, ctx.voidPromise());
+    }
+
+    private void onExport(int option, NbdOption.Export wanted) {
+        if (tap.isStopping()) {
+            refuse(option, Nbd.REP_ERR_SHUTDOWN, "the server is going down");
+            return;
+        }
+        Optional<Disk> found = tap.disks().find(wanted.exportName());
+        if (found.isEmpty()) {
+            refuse(option, Nbd.REP_ERR_UNKNOWN, "no disk '" + wanted.exportName() + "'");
+            return;
+        }
+        Disk disk = found.get();
+        if (option == Nbd.OPT_INFO) {
+            ByteBuf reply = ctx.alloc().directBuffer();
+            NbdOptionReply.infos(reply, option, describe(disk), wanted);
+            NbdOptionReply.ack(reply, option);
+            ctx.writeAndFlush(reply, ctx.voidPromise());
+            return;
+        }
+        EventLoop loop = disk.loopFor(ctx.channel().eventLoop());
+        if (loop == ctx.channel().eventLoop()) {
+            connect(option, wanted, disk);
+        } else {
+            moveTo(loop, () -> connect(option, wanted, disk));
+        }
+    }
+
+    private static NbdExport describe(Disk disk) {
+        return NbdExport.of(disk.name(), disk.description(), disk.geometry());
+    }
+
+    private void refuse(int option, int type, String reason) {
+        NbdTap.LOG.info("nbd {}: refused: {}", peer, reason);
+        if (option == Nbd.OPT_EXPORT_NAME) {
+            // This option has no reply that could say why.
+            end();
+            ctx.close();
+            return;
+        }
+        ByteBuf reply = ctx.alloc().directBuffer();
+        NbdOptionReply.error(reply, option, type, reason);
+        ctx.writeAndFlush(reply, ctx.voidPromise());
+    }
+
+    // ---- to another loop
+
+    private void moveTo(EventLoop loop, Runnable then) {
+        moving = true;
+        Channel channel = ctx.channel();
+        channel.config().setAutoRead(false);
+        // Not at once: this turn of reading ends first, so that no read is under way when the channel leaves.
+        channel.eventLoop()
+                .execute(() -> channel.deregister().addListener(left -> {
+                    loop.register(channel).addListener(arrived -> {
+                        if (arrived.isSuccess()) {
+                            arrive(then);
+                        } else if (channel.isOpen()) {
+                            NbdTap.LOG.warn(
+                                    "nbd {}: closed, it could not change its event loop", peer, arrived.cause());
+                            channel.close();
+                        }
+                    });
+                }));
+    }
+
+    private void arrive(Runnable then) {
+        moving = false;
+        if (ended) {
+            return;
+        }
+        then.run();
+        haggle();
+        if (!ended) {
+            ctx.channel().config().setAutoRead(true);
+        }
+    }
+
+    // ---- to transmission
+
+    private void connect(int option, NbdOption.Export wanted, Disk disk) {
+        Session session;
+        try {
+            session = disk.connect(NbdTapFactory.NAME, peer);
+        } catch (RefusedException e) {
+            refuse(option, tap.isStopping() ? Nbd.REP_ERR_SHUTDOWN : Nbd.REP_ERR_POLICY, e.getMessage());
+            return;
+        }
+        NbdExport export = describe(disk);
+        ByteBuf reply = ctx.alloc().directBuffer();
+        if (option == Nbd.OPT_EXPORT_NAME) {
+            NbdOptionReply.exportName(reply, export, decoder.isNoZeroes());
+        } else {
+            NbdOptionReply.infos(reply, option, export, wanted);
+            NbdOptionReply.ack(reply, option);
+        }
+        ctx.writeAndFlush(reply, ctx.voidPromise());
+        transmit(session, export);
+    }
+
+    private void transmit(Session session, NbdExport export) {
+        ByteBuf rest = received;
+        received = null;
+        end();
+        Channel channel = ctx.channel();
+        ChainHandler chain = new ChainHandler(session);
+        NbdTransmissionHandler transmission = new NbdTransmissionHandler(
+                export,
+                tap.limits(),
+                tap.memory(channel.eventLoop()),
+                tap::isStopping,
+                "nbd " + peer + " [" + export.name() + "]",
+                NbdTap.LOG);
+        channel.pipeline().addLast("transmission", transmission).addLast("chain", chain);
+        transmission.start(chain.stream(), reader);
+        if (rest != null && rest.isReadable()) {
+            ctx.fireChannelRead(rest);
+            ctx.fireChannelReadComplete();
+        } else if (rest != null) {
+            rest.release();
+        }
+        channel.pipeline().remove(this);
+        channel.config().setAutoRead(true);
+    }
+}

@@ -1,0 +1,13 @@
+package io.blocktap.pipeline.tap.nbd;
+
+import java.time.Duration;
+
+/**
+ * What one server allows.
+ *
+ * @param maxConnections connections at a time
+ * @param maxRequests requests in flight on one connection
+ * @param maxBytes request data in flight on one connection, in bytes; one larger request may be alone in flight
+ * @param handshakeTime how long a client may haggle
+ */
+record NbdLimits(int maxConnections, int maxRequests, long maxBytes, Duration handshakeTime) {}

@@ -1,0 +1,56 @@
+package io.blocktap.pipeline.tap.nbd;
+
+import io.blocktap.pipeline.StageException;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+
+/** A TCP port. */
+final class TcpEndpoint implements NbdEndpoint {
+    private final String host;
+    private int port;
+
+    /**
+     * Names a port.
+     *
+     * @param wanted unresolved; port 0 takes a free one
+     */
+    TcpEndpoint(InetSocketAddress wanted) {
+        host = wanted.getHostString();
+        port = wanted.getPort();
+    }
+
+    @Override
+    public boolean isUnix() {
+        return false;
+    }
+
+    @Override
+    public SocketAddress prepare() throws StageException {
+        InetSocketAddress address = new InetSocketAddress(host, port);
+        if (address.isUnresolved()) {
+            throw new StageException(
+                    "nbd: tcp=" + this + ": this host name is not known; write an address of this machine");
+        }
+        return address;
+    }
+
+    @Override
+    public void bound(SocketAddress address) {
+        port = ((InetSocketAddress) address).getPort();
+    }
+
+    @Override
+    public void unbound() {
+        // a port leaves nothing behind
+    }
+
+    @Override
+    public String uri(String exportName) {
+        return "nbd://" + this + "/" + NbdEndpoint.percentEncode(exportName);
+    }
+
+    @Override
+    public String toString() {
+        return NbdEndpoint.hostAndPort(host, port);
+    }
+}

@@ -1,0 +1,128 @@
+package io.blocktap.pipeline.tap.nbd;
+
+import io.blocktap.pipeline.StageException;
+import io.netty.channel.unix.DomainSocketAddress;
+import java.io.IOException;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
+import java.util.Set;
+
+/**
+ * A unix socket. A socket file that a dead server has left is replaced; a live server's is not.
+ *
+ * <p>The file gets its mode right after it was bound; until then the process's umask holds, which takes the right to connect from
+ * everybody but the owner unless it is unusually open.
+ */
+final class UnixEndpoint implements NbdEndpoint {
+    /** Longest path of a unix socket on Linux: {@code sun_path} with its final zero has 108. */
+    private static final int MAX_PATH_BYTES = 107;
+
+    private final Path path;
+    private final Set<PosixFilePermission> mode;
+    private Object inode = "";
+
+    /**
+     * Names a socket file.
+     *
+     * @param mode the file's permissions
+     */
+    UnixEndpoint(Path path, Set<PosixFilePermission> mode) {
+        this.path = path.toAbsolutePath();
+        this.mode = mode;
+    }
+
+    @Override
+    public boolean isUnix() {
+        return true;
+    }
+
+    @Override
+    public SocketAddress prepare() throws StageException {
+        int length = path.toString().getBytes(StandardCharsets.UTF_8).length;
+        if (length > MAX_PATH_BYTES) {
+            throw new StageException("nbd: unix=" + path + " has " + length
+                    + " bytes; the path of a socket has at most " + MAX_PATH_BYTES + ": choose a shorter one");
+        }
+        if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+            replaceStale();
+        }
+        return new DomainSocketAddress(path.toString());
+    }
+
+    private void replaceStale() throws StageException {
+        if (!isSocket()) {
+            throw new StageException(
+                    "nbd: unix=" + path + " exists and is no socket; remove it or choose another path");
+        }
+        if (isServed()) {
+            throw new StageException(
+                    "nbd: unix=" + path + " is in use by a running server; stop it or choose another path");
+        }
+        try {
+            Files.delete(path);
+        } catch (IOException e) {
+            throw new StageException("nbd: unix=" + path + ": a dead server's socket can not be removed: " + e, e);
+        }
+        NbdTap.LOG.info("nbd: replacing {}, which a dead server has left", path);
+    }
+
+    private boolean isSocket() throws StageException {
+        final int typeMask = 0170000;
+        final int socketType = 0140000;
+        try {
+            int bits = (Integer) Files.getAttribute(path, "unix:mode", LinkOption.NOFOLLOW_LINKS);
+            return (bits & typeMask) == socketType;
+        } catch (IOException e) {
+            throw new StageException("nbd: unix=" + path + " can not be looked at: " + e, e);
+        }
+    }
+
+    private boolean isServed() {
+        try (SocketChannel probe = SocketChannel.open(UnixDomainSocketAddress.of(path))) {
+            return probe.isConnected();
+        } catch (IOException e) {
+            NbdTap.LOG.debug("nbd: nobody listens on {}: {}", path, e.getMessage());
+            return false;
+        }
+    }
+
+    @Override
+    public void bound(SocketAddress address) throws StageException {
+        try {
+            Files.setPosixFilePermissions(path, mode);
+            inode = Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS);
+        } catch (IOException e) {
+            throw new StageException("nbd: unix=" + path + ": its mode can not be set: " + e, e);
+        }
+    }
+
+    @Override
+    public void unbound() {
+        try {
+            // Perhaps somebody has put another socket there meanwhile.
+            if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)
+                    && inode.equals(Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS))) {
+                Files.delete(path);
+            }
+        } catch (IOException e) {
+            NbdTap.LOG.warn("nbd: {} was not removed: {}", path, e.toString());
+        }
+    }
+
+    @Override
+    public String uri(String exportName) {
+        return "nbd+unix:///" + NbdEndpoint.percentEncode(exportName) + "?socket="
+                + NbdEndpoint.percentEncode(path.toString());
+    }
+
+    @Override
+    public String toString() {
+        return path.toString();
+    }
+}
