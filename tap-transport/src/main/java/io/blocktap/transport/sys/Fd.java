@@ -1,7 +1,8 @@
 package io.blocktap.transport.sys;
 
 import io.netty.channel.unix.FileDescriptor;
-import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Owns one file descriptor and closes it exactly once.
@@ -10,13 +11,14 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * close it; calls that are using the number at that moment must have been waited for before.
  */
 public final class Fd implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Fd.class);
+
     private final int number;
-    private final FileDescriptor nettyView;
-    private final AtomicBoolean closed = new AtomicBoolean();
+    private final View nettyView;
 
     Fd(int number) {
         this.number = number;
-        this.nettyView = new FileDescriptor(number);
+        this.nettyView = new View(number);
     }
 
     /**
@@ -34,7 +36,7 @@ public final class Fd implements AutoCloseable {
      * @throws IllegalStateException if it was closed: the number may be somebody else's by now
      */
     public int number() {
-        if (closed.get()) {
+        if (!isOpen()) {
             throw new IllegalStateException("fd " + number + " was closed");
         }
         return number;
@@ -42,7 +44,7 @@ public final class Fd implements AutoCloseable {
 
     /**
      * Returns Netty's view of the descriptor, the same object each time (an event loop keys its registrations by it). It
-     * stays owned by this object: close this, never the view.
+     * stays owned by this object. Closing the view closes this, too.
      */
     public FileDescriptor nettyView() {
         return nettyView;
@@ -50,24 +52,36 @@ public final class Fd implements AutoCloseable {
 
     /** Returns whether the descriptor is still open. */
     public boolean isOpen() {
-        return !closed.get();
+        return nettyView.isOpen();
     }
 
     @Override
     public void close() {
-        if (closed.compareAndSet(false, true)) {
-            try {
-                nettyView.close();
-            } catch (java.io.IOException e) {
-                // close(2) reports a late write error of some file systems; the descriptor is gone all the same, and
-                // blocktap never relies on close for durability.
-                org.slf4j.LoggerFactory.getLogger(Fd.class).warn("close of fd {} reported {}", number, e.toString());
-            }
-        }
+        nettyView.close();
     }
 
     @Override
     public String toString() {
-        return "fd " + number + (closed.get() ? " (closed)" : "");
+        return "fd " + number + (isOpen() ? "" : " (closed)");
+    }
+
+    /** Closes by our own call: Netty's needs a native library that is only there once an event loop was made. */
+    private static final class View extends FileDescriptor {
+        View(int number) {
+            super(number);
+        }
+
+        @Override
+        public void close() {
+            if (markClosed()) {
+                int result = Libc.closeNumber(intValue());
+                if (result < 0) {
+                    // close(2) reports a late write error of some file systems; the descriptor is gone all the same,
+                    // and
+                    // blocktap never relies on close for durability.
+                    LOG.warn("close of fd {} reported {}", intValue(), Errno.describe(-result));
+                }
+            }
+        }
     }
 }

@@ -87,6 +87,8 @@ public final class Libc {
 
     private static native int open(byte[] path, int flags, int mode);
 
+    private static native int close(int fd);
+
     private static native int ftruncate(int fd, long length);
 
     private static native int fallocate(int fd, int mode, long offset, long length);
@@ -154,7 +156,15 @@ public final class Libc {
      * @return the descriptor, owned by the caller
      */
     public static Fd openFile(String path, int flags, int mode) throws NativeException {
+        if (path.indexOf('\0') >= 0) {
+            throw new NativeException("open", path.replace('\0', '?') + ", a zero byte in the path", Errno.EINVAL);
+        }
         return checkedFd(open(cString(path), flags | O_CLOEXEC, mode), "open", path);
+    }
+
+    /** {@code close(2)}, for {@link Fd} only. Returns 0 or {@code -errno}. */
+    static int closeNumber(int number) {
+        return close(number) < 0 ? -errno() : 0;
     }
 
     /** Returns this architecture's {@code O_DIRECT} flag for {@link #openFile}. */

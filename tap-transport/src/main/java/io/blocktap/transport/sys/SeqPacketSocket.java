@@ -31,6 +31,7 @@ public final class SeqPacketSocket implements AutoCloseable {
     private static final int MSG_CMSG_CLOEXEC = 0x40000000;
     private static final int MAX_PATH_BYTES = 107;
     private static final int BACKLOG = 64;
+    private static final int ECONNABORTED = 103;
 
     // One native block a call: msghdr (56 bytes), iovec (16), control (16 + 4 * MAX_FDS), payload.
     private static final int IOVEC = 56;
@@ -122,7 +123,8 @@ public final class SeqPacketSocket implements AutoCloseable {
     private static byte[] address(String path) throws NativeException {
         byte[] bytes = path.getBytes(StandardCharsets.UTF_8);
         if (bytes.length == 0 || bytes.length > MAX_PATH_BYTES) {
-            throw new NativeException("sockaddr_un", path + ", " + bytes.length + " bytes of 107", Errno.EINVAL);
+            throw new NativeException(
+                    "sockaddr_un", path + ", " + bytes.length + " bytes of " + MAX_PATH_BYTES, Errno.EINVAL);
         }
         ByteBuffer address = ByteBuffer.allocate(2 + bytes.length + 1).order(ByteOrder.nativeOrder());
         address.putShort((short) AF_UNIX).put(bytes);
@@ -140,12 +142,16 @@ public final class SeqPacketSocket implements AutoCloseable {
      * @return the connection, or null when nobody waits
      */
     public @org.jspecify.annotations.Nullable SeqPacketSocket accept() throws NativeException {
-        int number = accept4(fd.number(), 0, 0, SOCK_NONBLOCK_CLOEXEC);
-        if (number >= 0) {
-            return new SeqPacketSocket(new Fd(number), name);
-        }
-        int errno = Native.getLastError();
-        if (errno == Errno.EAGAIN || errno == Errno.EINTR || errno == 103 /* ECONNABORTED */) {
+        int errno;
+        do {
+            int number = accept4(fd.number(), 0, 0, SOCK_NONBLOCK_CLOEXEC);
+            if (number >= 0) {
+                return new SeqPacketSocket(new Fd(number), name);
+            }
+            errno = Native.getLastError();
+            // These concern one connection or none; others may wait, and an edge-triggered listener is not told again.
+        } while (errno == Errno.EINTR || errno == ECONNABORTED);
+        if (errno == Errno.EAGAIN) {
             return null;
         }
         throw new NativeException("accept4", name, errno);
