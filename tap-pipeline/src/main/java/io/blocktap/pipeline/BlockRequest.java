@@ -59,6 +59,14 @@ public final class BlockRequest {
     // The walk; the stream's.
     Chain chain = Chain.EMPTY;
     int position;
+    int ceiling;
+
+    @Nullable
+    BlockRequest parent;
+
+    @Nullable
+    SubRequestListener listener;
+
     int state = FREE;
 
     @Nullable
@@ -129,6 +137,7 @@ public final class BlockRequest {
         chain = newChain;
         number = newNumber;
         position = 0;
+        ceiling = 0;
         state = WALKING;
         posted = NOT_POSTED;
         response.setStatus(BlockStatus.OK);
@@ -142,6 +151,8 @@ public final class BlockRequest {
         state = FREE;
         chain = Chain.EMPTY;
         segments = null;
+        parent = null;
+        listener = null;
         ByteBuf owned = data;
         if (owned != null) {
             data = null;
@@ -226,6 +237,19 @@ public final class BlockRequest {
     /** Returns the request's number in its stream, counted from 1: names it in logs. */
     public long number() {
         return number;
+    }
+
+    /**
+     * Returns the request on whose behalf a stage has issued this one.
+     *
+     * @throws IllegalStateException if it came from a tap
+     */
+    public BlockRequest parent() {
+        BlockRequest present = parent;
+        if (present == null) {
+            throw new IllegalStateException(this + " came from a tap");
+        }
+        return present;
     }
 
     /** Returns the stream that it came from: session, memory for buffers, event loop. */

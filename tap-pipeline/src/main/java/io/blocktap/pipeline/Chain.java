@@ -25,6 +25,7 @@ final class Chain {
     private final String[] names;
     private final @Nullable RequestHook[] requestHooks;
     private final @Nullable ResponseHook[] responseHooks;
+    private final Admission[] admissions;
 
     Chain(List<Link> links) {
         this.links = List.copyOf(links);
@@ -32,8 +33,10 @@ final class Chain {
         names = new String[length];
         requestHooks = new RequestHook[length];
         responseHooks = new ResponseHook[length];
+        admissions = new Admission[length];
         for (int i = 0; i < length; i++) {
             names[i] = links.get(i).name();
+            admissions[i] = new Admission(links.get(i).geometry());
             Stage stage = links.get(i).stage();
             requestHooks[i] = stage instanceof RequestHook hook ? hook : null;
             responseHooks[i] = stage instanceof ResponseHook hook ? hook : null;
@@ -51,6 +54,11 @@ final class Chain {
     @Nullable
     RequestHook requestHook(int position) {
         return requestHooks[position];
+    }
+
+    /** Returns the checks of what the stage at a position offers. */
+    Admission admission(int position) {
+        return admissions[position];
     }
 
     @Nullable

@@ -202,7 +202,9 @@ public final class Disk {
                 throw new StageException("can not add " + stageName + " at position " + position + " of "
                         + old.describe() + (state == State.SERVING ? "" : ": the disk is going down"));
             }
-            if (stage.sharing() == Stage.Sharing.ONE_LOOP && !isPinned()) {
+            // Streams that are on the home loop already stay there; later ones are sent there.
+            if (stage.sharing() == Stage.Sharing.ONE_LOOP
+                    && streams.stream().anyMatch(stream -> stream.eventLoop() != home)) {
                 throw new StageException(
                         stageName + " is confined to one event loop, the disk's channels are spread over several");
             }

@@ -154,6 +154,39 @@ public final class RequestStream {
         walkDown(request, 0);
     }
 
+    /**
+     * Makes a request of a stage's own, on behalf of one that it has stolen or is looking at: for a stage that must read, write or flush below itself first. Describe it, then
+     * {@link #submitBelow} it.
+     *
+     * @param parent the request that the stage holds
+     * @param listener keep one for each purpose; then nothing is allocated
+     */
+    public BlockRequest newRequestBelow(BlockRequest parent, SubRequestListener listener) {
+        BlockRequest request = newRequest();
+        request.parent = parent;
+        request.listener = listener;
+        return request;
+    }
+
+    /**
+     * Sends a request of {@link #newRequestBelow} to the stages below the one that holds its parent, after checking it against what they offer. The answer
+     * comes to the listener, perhaps before this returns. On the loop only.
+     */
+    public void submitBelow(BlockRequest request) {
+        BlockRequest parent = request.parent();
+        inFlight++;
+        request.begin(parent.chain, ++submitted);
+        request.ceiling = parent.position + 1;
+        request.position = request.ceiling;
+        BlockStatus refusal = parent.chain.admission(request.ceiling).check(request);
+        if (refusal != BlockStatus.OK) {
+            request.response().setStatus(refusal);
+            answer(request);
+            return;
+        }
+        walkDown(request, request.ceiling);
+    }
+
     private void walkDown(BlockRequest request, int from) {
         Chain itsChain = request.chain;
         int length = itsChain.length();
@@ -225,7 +258,7 @@ public final class RequestStream {
     private void walkUp(BlockRequest request, int answeredAt) {
         request.state = BlockRequest.ANSWERING;
         Chain itsChain = request.chain;
-        for (int position = answeredAt - 1; position >= 0; position--) {
+        for (int position = answeredAt - 1; position >= request.ceiling; position--) {
             ResponseHook hook = itsChain.responseHook(position);
             if (hook == null) {
                 continue;
@@ -253,11 +286,21 @@ public final class RequestStream {
 
     private void answer(BlockRequest request) {
         request.state = BlockRequest.ANSWERING;
-        counters.count(request);
+        SubRequestListener listener = request.listener;
         try {
-            sink.answer(request.response());
+            if (listener != null) {
+                listener.onAnswer(request.response());
+            } else {
+                counters.count(request);
+                sink.answer(request.response());
+            }
         } catch (Throwable t) {
-            Logs.CHAIN.error("[{}] the tap failed to answer {}", session.disk().name(), request, t);
+            Logs.CHAIN.error(
+                    "[{}] the {} failed on the answer of {}",
+                    session.disk().name(),
+                    listener == null ? "tap" : "stage",
+                    request,
+                    t);
         }
         Chain itsChain = request.chain;
         request.end();
