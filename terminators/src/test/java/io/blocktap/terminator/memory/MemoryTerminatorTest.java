@@ -10,6 +10,7 @@ import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.testkit.AllocationProbe;
 import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TerminatorContractTest;
 import io.blocktap.pipeline.testkit.TestClient;
@@ -208,6 +209,17 @@ final class MemoryTerminatorTest extends TerminatorContractTest {
             writer.discard(0, 16 << 20);
             assertThat(memory.usedBytes()).isZero();
             assertThat(writer.read(0, length)).containsOnly(0);
+        }
+    }
+
+    @Test
+    void allocatesNothingForARequest() throws Exception {
+        try (StageHarness harness = StageHarness.open(create("memory:8M"))) {
+            for (BlockOp op : List.of(BlockOp.WRITE, BlockOp.READ)) {
+                AllocationProbe.Cost cost = AllocationProbe.measure(harness, op);
+
+                assertThat(cost.bytes()).as("%s, %s", op, cost).isLessThan(1.0);
+            }
         }
     }
 

@@ -3,10 +3,12 @@ package io.blocktap.terminator.nulldisk;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.testkit.AllocationProbe;
 import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TerminatorContractTest;
 import org.junit.jupiter.api.Test;
@@ -34,6 +36,13 @@ final class NullTerminatorTest extends TerminatorContractTest {
         }
         try (StageHarness harness = StageHarness.open(create("null:size=3T"))) {
             assertThat(harness.disk().geometry().sizeBytes()).isEqualTo(3L << 40);
+        }
+    }
+
+    @Test
+    void allocatesNothingForARequest() throws Exception {
+        try (StageHarness harness = StageHarness.open(makeTerminator())) {
+            assertThat(AllocationProbe.measure(harness, BlockOp.READ).bytes()).isLessThan(1.0);
         }
     }
 
