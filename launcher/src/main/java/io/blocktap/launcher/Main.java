@@ -1,12 +1,113 @@
 package io.blocktap.launcher;
 
-/** Where the program starts. */
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Suggestions;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/** Where the program starts: reads the arguments, runs a command, and turns what went wrong into one line and an exit code. */
 public final class Main {
+    /** All went well. */
+    static final int OK = 0;
+    /** Something failed at run time: a file, a port, a device. */
+    static final int FAILED = 1;
+    /** What the user wrote is wrong. */
+    static final int USAGE = 2;
+
     private Main() {}
 
-    /** Prints the version; there is nothing else yet. */
+    /** Runs the program and ends the process with its exit code. */
     public static void main(String[] arguments) {
-        String version = Main.class.getPackage().getImplementationVersion();
-        System.out.println("blocktap " + (version == null ? "(unpackaged)" : version));
+        System.exit(run(arguments));
+    }
+
+    /**
+     * Runs one command; the command waits until it is done.
+     *
+     * @return the exit code
+     */
+    static int run(String... arguments) {
+        List<String> own = new ArrayList<>(List.of(arguments));
+        List<String> captive = new ArrayList<>();
+        int end = own.indexOf("--");
+        if (end >= 0) {
+            captive.addAll(own.subList(end + 1, own.size()));
+            own.subList(end, own.size()).clear();
+        }
+        CommandLine line = commandLine();
+        if (end >= 0) {
+            ServeCommand serve = (ServeCommand)
+                    line.getSubcommands().get("serve").getCommandSpec().userObject();
+            serve.captive(captive);
+            if (!own.contains("serve")) {
+                return complain(line, "'--' stands before the command of 'serve ... -- COMMAND' only");
+            }
+        }
+        return line.execute(own.toArray(String[]::new));
+    }
+
+    static CommandLine commandLine() {
+        CommandLine line = new CommandLine(new BlocktapCommand());
+        line.setExpandAtFiles(false);
+        line.setColorScheme(CommandLine.Help.defaultColorScheme(Terminal.colours() ? Ansi.ON : Ansi.OFF));
+        line.setUsageHelpWidth(Terminal.width());
+        line.setParameterExceptionHandler(Main::wrongArguments);
+        line.setExecutionExceptionHandler((failure, command, parsed) -> failed(failure, command));
+        return line;
+    }
+
+    private static int wrongArguments(ParameterException mistake, String[] arguments) {
+        CommandLine command = mistake.getCommandLine();
+        return complain(command, message(mistake, command));
+    }
+
+    private static int complain(CommandLine command, String message) {
+        PrintWriter err = command.getErr();
+        message.lines().forEach(line -> err.println("blocktap: " + line));
+        err.println("blocktap: see '" + command.getCommandSpec().qualifiedName() + " --help'");
+        return USAGE;
+    }
+
+    private static String message(ParameterException mistake, CommandLine command) {
+        if (mistake instanceof UnmatchedArgumentException unmatched
+                && !unmatched.getUnmatched().isEmpty()) {
+            String wrong = unmatched.getUnmatched().get(0);
+            String key = wrong.contains("=") ? wrong.substring(0, wrong.indexOf('=')) : wrong;
+            Optional<String> near = wrong.startsWith("-")
+                    ? Suggestions.closest(
+                            key, command.getCommandSpec().optionsMap().keySet())
+                    : Suggestions.closest(key, command.getSubcommands().keySet());
+            String kind = wrong.startsWith("-")
+                    ? "there is no option '" + key + "'"
+                    : command.getSubcommands().isEmpty()
+                            ? "'" + wrong + "' is one word too many"
+                            : "there is no command '" + wrong + "'";
+            return kind + near.map(word -> "; did you mean " + word + "?").orElse("");
+        }
+        return String.valueOf(mistake.getMessage());
+    }
+
+    private static int failed(Exception failure, CommandLine command) {
+        PrintWriter err = command.getErr();
+        CommonOptions common = CommonOptions.of(command);
+        boolean expected = failure instanceof ConfigException
+                || failure instanceof StageException
+                || failure instanceof FailedException;
+        String message = expected ? String.valueOf(failure.getMessage()) : failure.toString();
+        message.lines().forEach(line -> err.println("blocktap: " + line));
+        if (common.verbose) {
+            failure.printStackTrace(err);
+        } else if (!expected) {
+            err.println("blocktap: this is a mistake in blocktap; --verbose shows where");
+        }
+        err.flush();
+        return failure instanceof ConfigException ? USAGE : FAILED;
     }
 }

@@ -1,0 +1,364 @@
+package io.blocktap.launcher.server;
+
+import com.google.inject.Module;
+import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.pipeline.Disk;
+import io.blocktap.pipeline.DiskOpener;
+import io.blocktap.pipeline.DiskRegistry;
+import io.blocktap.pipeline.RequestStream;
+import io.blocktap.pipeline.Session;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.Tap;
+import io.blocktap.pipeline.TapLoops;
+import io.blocktap.pipeline.WorkerPool;
+import io.blocktap.pipeline.config.ConfigException;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A running server: disks behind taps. What {@code blocktap serve} runs, for programs to embed.
+ *
+ * <pre>{@code
+ * try (BlocktapServer server = BlocktapServer.builder()
+ *         .modules(new MyStages())
+ *         .tap("nbd:unix=/run/disk.sock")
+ *         .disk("vm1", "dump image:vm1.img")
+ *         .start()) {
+ *     System.out.println(server.uris());
+ *     waitForTheEnd();
+ * }
+ * }</pre>
+ *
+ * <p>Any thread but an event loop, since most methods wait.
+ */
+public final class BlocktapServer implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(BlocktapServer.class);
+
+    /** How long a tap may take to close its channels; what was answered is on its way by then. */
+    private static final Duration CLOSE_TAPS = Duration.ofSeconds(5);
+
+    private final ServerSettings settings;
+    private final Plugins plugins;
+    private final TapLoops loops;
+    private final WorkerPool workers;
+    private final List<Disk> disks = new ArrayList<>();
+    private final List<Tap> taps = new ArrayList<>();
+    private final Object ending = new Object();
+    private @Nullable CompletableFuture<Void> drained;
+    private boolean closed;
+
+    private BlocktapServer(ServerSettings settings, Plugins plugins) throws StageException {
+        this.settings = settings;
+        this.plugins = plugins;
+        this.loops =
+                new TapLoops(EventLoops.create(settings.eventLoop(), settings.threads()), settings.maxInFlightBytes());
+        this.workers = new ThreadWorkerPool(settings.workers());
+    }
+
+    /** Returns a builder with the built-in stages and taps. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    // ---- the start
+
+    private static BlocktapServer start(ServerPlan plan, Plugins plugins) throws StageException {
+        BlocktapServer server = new BlocktapServer(plan.settings(), plugins);
+        try {
+            server.open(plan);
+            return server;
+        } catch (StageException | RuntimeException | Error e) {
+            server.undoStart();
+            throw e;
+        }
+    }
+
+    private void open(ServerPlan plan) throws StageException {
+        DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
+        for (ChainResolver.ResolvedDisk disk : plan.disks()) {
+            disks.add(opener.open(disk.spec().name(), disk.shown(), disk.stages()));
+        }
+        DiskRegistry registry = new DiskRegistry(disks);
+        for (ChainResolver.ResolvedTap tap : plan.taps()) {
+            taps.add(tap.factory().open(tap.values(), registry, loops));
+        }
+    }
+
+    /** Nothing was promised to anybody yet, but a frontend may have come through the first of two taps. */
+    private void undoStart() {
+        try {
+            close();
+        } catch (StageException e) {
+            LOG.error("after the failed start: {}", e.getMessage());
+        }
+    }
+
+    // ---- what there is
+
+    /** Returns how clients reach the disks, of all taps. */
+    public List<String> uris() {
+        return taps.stream().flatMap(tap -> tap.uris().stream()).toList();
+    }
+
+    /** Returns the disks. */
+    public Collection<Disk> disks() {
+        return List.copyOf(disks);
+    }
+
+    /** Returns the settings. */
+    public ServerSettings settings() {
+        return settings;
+    }
+
+    /** Returns the event loops, for clients in the same program. */
+    public TapLoops loops() {
+        return loops;
+    }
+
+    /**
+     * Returns the number of requests in flight by session, in words; sessions that have none are left out. A loop that does not answer within
+     * half a second counts as stuck.
+     */
+    public List<String> inFlight() {
+        if (loops.group().isShuttingDown()) {
+            return List.of();
+        }
+        Map<Session, List<CompletableFuture<Integer>>> counts = new LinkedHashMap<>();
+        for (Disk disk : disks) {
+            for (Session session : disk.sessions()) {
+                List<CompletableFuture<Integer>> asked = new ArrayList<>();
+                for (RequestStream stream : session.streams()) {
+                    asked.add(CompletableFuture.supplyAsync(stream::inFlight, stream.eventLoop()));
+                }
+                counts.put(session, asked);
+            }
+        }
+        List<String> words = new ArrayList<>();
+        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(500);
+        counts.forEach((session, asked) -> {
+            int sum = 0;
+            boolean stuck = false;
+            for (CompletableFuture<Integer> each : asked) {
+                try {
+                    sum += each.get(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS);
+                } catch (TimeoutException e) {
+                    stuck = true;
+                } catch (ExecutionException e) {
+                    LOG.debug("counting requests of {}", session, e); // its loop has ended
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                    stuck = true;
+                }
+            }
+            if (sum > 0 || stuck) {
+                words.add(session + ": " + (stuck ? "its event loop is stuck" : sum + " requests in flight"));
+            }
+        });
+        return words;
+    }
+
+    // ---- the end
+
+    /**
+     * Takes no new requests, waits until those in flight were answered, and flushes the disks. The first call starts it.
+     *
+     * @return completes when all is flushed; fails with {@link StageException} if a flush failed
+     */
+    public CompletableFuture<Void> drain() {
+        synchronized (ending) {
+            CompletableFuture<Void> result = drained;
+            if (result == null) {
+                result = CompletableFuture.allOf(
+                                taps.stream().map(Tap::stopTaking).toArray(CompletableFuture[]::new))
+                        .thenCompose(stopped -> drainDisks());
+                drained = result;
+            }
+            return result;
+        }
+    }
+
+    private CompletableFuture<Void> drainDisks() {
+        List<CompletableFuture<@Nullable String>> failures =
+                disks.stream().map(BlocktapServer::drainDisk).toList();
+        return CompletableFuture.allOf(failures.toArray(CompletableFuture[]::new))
+                .thenCompose(all -> {
+                    List<String> found = new ArrayList<>();
+                    for (CompletableFuture<@Nullable String> each : failures) {
+                        String failure = each.join();
+                        if (failure != null) {
+                            found.add(failure);
+                        }
+                    }
+                    return found.isEmpty()
+                            ? CompletableFuture.completedFuture(null)
+                            : CompletableFuture.failedFuture(new StageException(String.join("; ", found)));
+                });
+    }
+
+    private static CompletableFuture<@Nullable String> drainDisk(Disk disk) {
+        return disk.drain().handle((status, failure) -> {
+            if (failure != null) {
+                return "disk '" + disk.name() + "': draining failed: " + failure;
+            }
+            return status == BlockStatus.OK
+                    ? null
+                    : "disk '" + disk.name() + "': the last flush failed with " + status
+                            + "; writes since the one before may not be on stable storage";
+        });
+    }
+
+    /**
+     * Drains, at most for the time-out of the settings, and closes everything. Later calls do nothing.
+     *
+     * @throws StageException if a flush failed, or the time was not enough: then it says what is in flight, and disks stay open, since
+     *     their stages may still be at work
+     */
+    @Override
+    public void close() throws StageException {
+        synchronized (ending) {
+            if (closed) {
+                return;
+            }
+            closed = true;
+        }
+        String failure = null;
+        boolean quiet = true;
+        try {
+            drain().get(settings.drainTimeout().toNanos(), TimeUnit.NANOSECONDS);
+        } catch (ExecutionException e) {
+            failure = e.getCause() instanceof StageException known ? known.getMessage() : String.valueOf(e.getCause());
+        } catch (TimeoutException e) {
+            quiet = false;
+            failure = "not drained within " + OptionWords.duration(settings.drainTimeout()) + ": " + inFlightWords();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            quiet = false;
+            failure = "interrupted while draining: " + inFlightWords();
+        }
+        closeTaps();
+        if (quiet) {
+            disks.forEach(Disk::close);
+            workers.close();
+            loops.close();
+            plugins.close();
+        } else {
+            loops.group().shutdownGracefully(0, 1, TimeUnit.SECONDS);
+        }
+        if (failure != null) {
+            throw new StageException(failure);
+        }
+    }
+
+    private String inFlightWords() {
+        List<String> words = inFlight();
+        return words.isEmpty() ? "no requests in flight, but a flush has not ended" : String.join(", ", words);
+    }
+
+    private void closeTaps() {
+        try {
+            CompletableFuture.allOf(taps.stream().map(Tap::close).toArray(CompletableFuture[]::new))
+                    .get(CLOSE_TAPS.toNanos(), TimeUnit.NANOSECONDS);
+        } catch (ExecutionException e) {
+            LOG.error("closing a tap failed", e.getCause());
+        } catch (TimeoutException e) {
+            LOG.error("the taps' channels are not closed after {}", OptionWords.duration(CLOSE_TAPS));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Says what a server consists of. Not thread-safe; used once. */
+    public static final class Builder {
+        private final List<Module> modules = new ArrayList<>();
+        private final List<DiskSpec.Word> taps = new ArrayList<>();
+        private final List<DiskSpec> disks = new ArrayList<>();
+        private ServerSettings settings = ServerSettings.DEFAULT;
+        private Plugins plugins = Plugins.NONE;
+
+        private Builder() {}
+
+        /** Adds Guice modules with stages, taps or, as {@link DisksModule}, disks. */
+        public Builder modules(Module... added) {
+            modules.addAll(List.of(added));
+            return this;
+        }
+
+        /** Uses plugins; the server closes them when it is closed. */
+        public Builder plugins(Plugins loaded) {
+            plugins = loaded;
+            return this;
+        }
+
+        /** Replaces the settings. */
+        public Builder settings(ServerSettings newSettings) {
+            settings = newSettings;
+            return this;
+        }
+
+        /** Adds a tap by its word: {@code "nbd:unix=/run/disk.sock"}. */
+        public Builder tap(String word) {
+            return tap(new DiskSpec.Word(word, ""));
+        }
+
+        /** Adds a tap by its word, which stands somewhere in a file. */
+        public Builder tap(DiskSpec.Word word) {
+            taps.add(word);
+            return this;
+        }
+
+        /**
+         * Adds a disk.
+         *
+         * @param name what clients ask for; empty for the default disk
+         * @param chain words separated by spaces, from the tap down: {@code "dump image:disk.img"}
+         */
+        public Builder disk(String name, String chain) {
+            return disk(DiskSpec.ofWords(name, "", DiskSpec.split(chain)));
+        }
+
+        /** Adds a disk. */
+        public Builder disk(DiskSpec disk) {
+            disks.add(disk);
+            return this;
+        }
+
+        private ServerPlan plan() throws ConfigException, StageException {
+            Assembly assembly = Assembly.of(plugins, modules);
+            List<DiskSpec> all = new ArrayList<>(disks);
+            all.addAll(assembly.disks());
+            return ServerPlan.make(settings, assembly.catalog(), taps, all);
+        }
+
+        /**
+         * Checks everything, opens nothing, and returns what would be run: maps and lists of text in the shape of a configuration file.
+         *
+         * @throws ConfigException if words are wrong: every mistake is a line of the message
+         * @throws StageException if modules or plugins contradict each other
+         */
+        public Map<String, Object> describe() throws ConfigException, StageException {
+            return plan().describe();
+        }
+
+        /**
+         * Opens the disks, then the taps: from now on clients may connect.
+         *
+         * @throws ConfigException if words are wrong: every mistake is a line of the message; nothing was opened
+         * @throws StageException if something can not be opened; what was opened is closed again
+         */
+        public BlocktapServer start() throws ConfigException, StageException {
+            return BlocktapServer.start(plan(), plugins);
+        }
+    }
+}

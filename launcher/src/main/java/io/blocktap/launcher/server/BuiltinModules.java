@@ -1,0 +1,26 @@
+package io.blocktap.launcher.server;
+
+import com.google.inject.Module;
+import io.blocktap.interposer.dump.DumpModule;
+import io.blocktap.pipeline.tap.loopback.LoopbackModule;
+import io.blocktap.pipeline.tap.nbd.NbdModule;
+import io.blocktap.terminator.memory.MemoryModule;
+import io.blocktap.terminator.nulldisk.NullModule;
+import java.util.List;
+
+/** The stages and taps that blocktap brings: the one place that lists them. A new package is one line here. */
+final class BuiltinModules {
+    private BuiltinModules() {}
+
+    static List<Module> all() {
+        return List.of(
+                // taps
+                new LoopbackModule(),
+                new NbdModule(),
+                // interposers
+                new DumpModule(),
+                // terminators
+                new MemoryModule(),
+                new NullModule());
+    }
+}
