@@ -4,6 +4,7 @@ import io.blocktap.transport.FdPoll;
 import io.blocktap.transport.GuestMemory;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.MappedRegion;
+import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.BackRing;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.FrontRing;
@@ -12,11 +13,11 @@ import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.Libc;
 import io.blocktap.transport.sys.NativeException;
 import io.blocktap.transport.sys.SeqPacketSocket;
+import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelPromise;
 import io.netty.util.concurrent.Future;
 import java.net.SocketAddress;
-import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -195,10 +196,22 @@ public final class LoopbackTapChannel extends TapChannel {
     }
 
     /** The data pages: the memfd from the end of the ring on. A grant reference is a page's number in it. */
-    private record LoopbackMemory(MappedRegion mapping, int ringPages) implements GuestMemory {
+    private static final class LoopbackMemory implements GuestMemory {
+        private final MappedRegion mapping;
+        private final int ringPages;
+        private final int allPages;
+        private final RegionBuf all;
+
+        LoopbackMemory(MappedRegion mapping, int ringPages) {
+            this.mapping = mapping;
+            this.ringPages = ringPages;
+            this.allPages = mapping.sizeBytes() / Blkif.PAGE_BYTES;
+            this.all = new RegionBuf(mapping, 0, mapping.sizeBytes());
+        }
+
         @Override
         public boolean isValid(int gref) {
-            return gref >= ringPages && gref < mapping.sizeBytes() / Blkif.PAGE_BYTES;
+            return gref >= ringPages && gref < allPages;
         }
 
         @Override
@@ -207,15 +220,14 @@ public final class LoopbackTapChannel extends TapChannel {
         }
 
         @Override
-        public boolean copyIn(int gref, int pageOffset, int length, io.netty.buffer.ByteBuf target, int targetIndex) {
-            ByteBuffer source = mapping.slice(gref * Blkif.PAGE_BYTES + pageOffset, length);
-            target.setBytes(targetIndex, source);
+        public boolean copyIn(int gref, int pageOffset, int length, ByteBuf target, int targetIndex) {
+            all.getBytes(gref * Blkif.PAGE_BYTES + pageOffset, target, targetIndex, length);
             return true;
         }
 
         @Override
-        public boolean copyOut(io.netty.buffer.ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
-            source.getBytes(sourceIndex, mapping.slice(gref * Blkif.PAGE_BYTES + pageOffset, length));
+        public boolean copyOut(ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
+            all.setBytes(gref * Blkif.PAGE_BYTES + pageOffset, source, sourceIndex, length);
             return true;
         }
     }
