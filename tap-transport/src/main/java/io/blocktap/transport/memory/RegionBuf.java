@@ -38,7 +38,7 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
 
     /** Makes a buffer that points nowhere and has capacity 0. */
     public RegionBuf() {
-        super(Integer.MAX_VALUE);
+        super(0);
     }
 
     /** Makes a buffer over a window of a region; see {@link #pointTo}. */
@@ -62,6 +62,7 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
         }
         this.base = offsetBytes;
         this.length = lengthBytes;
+        maxCapacity(lengthBytes);
         setIndex(0, 0);
     }
 
@@ -90,6 +91,7 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
         regionAddress = 0;
         base = 0;
         length = 0;
+        maxCapacity(0);
         setIndex(0, 0);
     }
 
@@ -238,11 +240,6 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
     }
 
     @Override
-    public int maxCapacity() {
-        return length;
-    }
-
-    @Override
     public ByteBuf capacity(int newCapacity) {
         throw new UnsupportedOperationException("a RegionBuf has the capacity of its window, " + length + " bytes");
     }
@@ -298,6 +295,7 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
     public ByteBuf getBytes(int index, ByteBuf target, int targetIndex, int lengthBytes) {
         checkDstIndex(index, lengthBytes, targetIndex, target.capacity());
         if (target instanceof RegionBuf other) {
+            other.checkIndex(targetIndex, lengthBytes);
             other.region.put(other.at(targetIndex), region, at(index), lengthBytes);
         } else if (target.hasArray()) {
             region.get(at(index), target.array(), target.arrayOffset() + targetIndex, lengthBytes);
@@ -343,11 +341,15 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
     public ByteBuf setBytes(int index, ByteBuf source, int sourceIndex, int lengthBytes) {
         checkSrcIndex(index, lengthBytes, sourceIndex, source.capacity());
         if (source instanceof RegionBuf other) {
+            other.checkIndex(sourceIndex, lengthBytes);
             region.put(at(index), other.region, other.at(sourceIndex), lengthBytes);
         } else if (source.hasArray()) {
             region.put(at(index), source.array(), source.arrayOffset() + sourceIndex, lengthBytes);
         } else {
-            source.getBytes(sourceIndex, internalNioBuffer(index, lengthBytes));
+            // A slice of this very buffer would read through the same internal view.
+            source.getBytes(
+                    sourceIndex,
+                    source.unwrap() == null ? internalNioBuffer(index, lengthBytes) : nioBuffer(index, lengthBytes));
         }
         return this;
     }
@@ -392,6 +394,11 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
     public ByteBuf copy(int index, int lengthBytes) {
         checkIndex(index, lengthBytes);
         return Unpooled.directBuffer(lengthBytes).writeBytes(this, index, lengthBytes);
+    }
+
+    @Override
+    public boolean isContiguous() {
+        return true;
     }
 
     @Override
