@@ -45,7 +45,7 @@ public final class MemoryBudget {
         long used;
         do {
             used = usedBytes.get();
-            if (used != 0 && used + bytes > limitBytes) {
+            if (used != 0 && bytes > limitBytes - used) {
                 return false;
             }
         } while (!usedBytes.compareAndSet(used, used + bytes));

@@ -62,10 +62,14 @@ public final class SlabAllocator implements AutoCloseable {
      * @return a buffer with one reference, indexes 0; or null when the budget has nothing left (see
      *     {@link MemoryBudget#callWhenGivenBack})
      * @throws OutOfMemoryError if the machine has no memory
+     * @throws IllegalStateException after {@link #close}
      */
     public @Nullable RegionBuf tryAllocate(int lengthBytes) {
         if (lengthBytes <= 0 || lengthBytes > MAX_BUFFER_BYTES) {
             throw new IllegalArgumentException(lengthBytes + " bytes; 1 to " + MAX_BUFFER_BYTES);
+        }
+        if (closed) {
+            throw new IllegalStateException("the slabs are closed");
         }
         int sizeClass = sizeClass(lengthBytes);
         int classBytes = 1 << (sizeClass + MIN_SHIFT);
