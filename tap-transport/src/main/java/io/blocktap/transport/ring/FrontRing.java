@@ -18,11 +18,19 @@ public final class FrontRing {
     private int reqProdPublished;
     private int rspCons;
 
-    /** Attaches to a ring that {@link #initialise} has prepared. */
+    /**
+     * Attaches to a ring that {@link #initialise} has prepared, at the indexes that it holds.
+     *
+     * @param ring the ring's pages, a direct buffer; stays owned by the caller, who keeps it mapped
+     * @param pages 1, 2, 4, 8 or 16
+     */
     public FrontRing(ByteBuffer ring, BlkifLayout layout, int pages) {
         this.ring = ring.duplicate().order(ByteOrder.LITTLE_ENDIAN);
         this.layout = layout;
         this.slots = layout.slots(pages);
+        this.reqProdPrivate = SharedIndexes.getAcquire(this.ring, BlkifLayout.REQ_PROD);
+        this.reqProdPublished = reqProdPrivate;
+        this.rspCons = SharedIndexes.getAcquire(this.ring, BlkifLayout.RSP_PROD);
     }
 
     /** Sets the indexes of a fresh ring: producers 0, events 1. Whoever makes the ring does so before showing it. */
