@@ -34,8 +34,10 @@ final class Json {
             });
         } else if (value instanceof Iterable<?> list) {
             writeAll(out, '[', ']', indent, list.iterator(), (item, inner) -> write(out, item, inner));
-        } else if (value == null || value instanceof Boolean || isFiniteNumber(value)) {
+        } else if (value == null || value instanceof Boolean || isFinite(value)) {
             out.append(value);
+        } else if (value instanceof Number) {
+            out.append("null"); // JSON has no NaN and no infinity
         } else {
             quote(out, value.toString());
         }
@@ -70,7 +72,7 @@ final class Json {
         out.append(close);
     }
 
-    private static boolean isFiniteNumber(Object value) {
+    private static boolean isFinite(Object value) {
         return value instanceof Number number && Double.isFinite(number.doubleValue());
     }
 

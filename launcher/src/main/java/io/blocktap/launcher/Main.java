@@ -25,15 +25,17 @@ public final class Main {
 
     /** Runs the program and ends the process with its exit code. */
     public static void main(String[] arguments) {
-        System.exit(run(arguments));
+        System.exit(run(new PrintWriter(System.out, true), new PrintWriter(System.err, true), arguments));
     }
 
     /**
      * Runs one command; the command waits until it is done.
      *
+     * @param out for what scripts read
+     * @param err for messages to people
      * @return the exit code
      */
-    static int run(String... arguments) {
+    static int run(PrintWriter out, PrintWriter err, String... arguments) {
         List<String> own = new ArrayList<>(List.of(arguments));
         List<String> captive = new ArrayList<>();
         int end = own.indexOf("--");
@@ -41,12 +43,12 @@ public final class Main {
             captive.addAll(own.subList(end + 1, own.size()));
             own.subList(end, own.size()).clear();
         }
-        CommandLine line = commandLine();
+        CommandLine line = commandLine().setOut(out).setErr(err);
         if (end >= 0) {
             ServeCommand serve = (ServeCommand)
                     line.getSubcommands().get("serve").getCommandSpec().userObject();
             serve.captive(captive);
-            if (!own.contains("serve")) {
+            if (own.isEmpty() || !own.get(0).equals("serve")) {
                 return complain(line, "'--' stands before the command of 'serve ... -- COMMAND' only");
             }
         }

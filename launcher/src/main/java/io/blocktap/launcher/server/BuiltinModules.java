@@ -2,6 +2,7 @@ package io.blocktap.launcher.server;
 
 import com.google.inject.Module;
 import io.blocktap.interposer.dump.DumpModule;
+import io.blocktap.interposer.template.CountModule;
 import io.blocktap.pipeline.tap.loopback.LoopbackModule;
 import io.blocktap.pipeline.tap.nbd.NbdModule;
 import io.blocktap.terminator.memory.MemoryModule;
@@ -18,6 +19,7 @@ final class BuiltinModules {
                 new LoopbackModule(),
                 new NbdModule(),
                 // interposers
+                new CountModule(),
                 new DumpModule(),
                 // terminators
                 new MemoryModule(),

@@ -27,7 +27,7 @@ public abstract class DisksModule extends StageModule {
      * @param name what clients ask for; empty for the default disk
      */
     protected final DiskBuilder disk(String name) {
-        DiskBuilder builder = new DiskBuilder(name, getClass().getSimpleName());
+        DiskBuilder builder = new DiskBuilder(name, getClass().getName() + ", disk '" + name + "'");
         Multibinder.newSetBinder(binder(), DiskSpec.class).addBinding().toProvider(builder::build);
         return builder;
     }

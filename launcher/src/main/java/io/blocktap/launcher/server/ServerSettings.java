@@ -101,13 +101,13 @@ public record ServerSettings(
         return (int) Math.max(Integer.MIN_VALUE, Math.min(Integer.MAX_VALUE, value));
     }
 
-    /** Returns the settings by option name, as text that {@link #with} reads. */
-    public Map<String, String> toMap() {
-        Map<String, String> map = new LinkedHashMap<>();
-        map.put(THREADS, Integer.toString(threads));
+    /** Returns the settings by option name: numbers, and text that {@link #with} reads. */
+    public Map<String, Object> toMap() {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put(THREADS, threads);
         map.put(EVENT_LOOP, eventLoop.word());
-        map.put(WORKERS, Integer.toString(workers));
-        map.put(MAX_IN_FLIGHT_BYTES, Long.toString(maxInFlightBytes));
+        map.put(WORKERS, workers);
+        map.put(MAX_IN_FLIGHT_BYTES, maxInFlightBytes);
         map.put(DRAIN_TIMEOUT, OptionWords.duration(drainTimeout));
         return map;
     }

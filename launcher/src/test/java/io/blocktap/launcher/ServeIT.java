@@ -1,0 +1,225 @@
+package io.blocktap.launcher;
+
+import static java.util.concurrent.TimeUnit.SECONDS;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.blocktap.launcher.server.TestFrontend;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The life of {@code blocktap serve} as a process: ready, signals, drain, captive commands, exit codes. */
+final class ServeIT {
+    private static final String MODULE = "--module=" + TestStages.class.getName();
+
+    @TempDir
+    private Path directory;
+
+    private Path socket;
+    private String tap;
+
+    @BeforeEach
+    void choose() {
+        socket = directory.resolve("l.sock");
+        tap = "--tap=loopback:" + socket;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"TERM", "INT", "HUP"})
+    void aSignalDrainsAndExitsCleanly(String signal) throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, "--pid-file=pid", "memory:1M")) {
+            assertThat(program.line()).isEqualTo("ready: loopback:unix=" + socket);
+            assertThat(Files.readString(directory.resolve("pid"))).isEqualTo(program.pid() + "\n");
+
+            program.signal(signal);
+
+            assertThat(program.exitCode()).as(program.errors()).isZero();
+            assertThat(program.rest()).isEmpty();
+            assertThat(directory.resolve("pid")).doesNotExist();
+            assertThat(socket).doesNotExist();
+        }
+    }
+
+    @Test
+    void saysReadyAsJson() throws Exception {
+        try (Program program = Program.start(
+                directory, "serve", tap, "--json", "--name=vm1", "--log-level=debug", "count", "memory:1M")) {
+            assertThat(program.line())
+                    .isEqualTo("{\"event\": \"ready\", \"pid\": " + program.pid() + ", \"uris\": [\"loopback:unix="
+                            + socket
+                            + "\"], \"disks\": [{\"name\": \"vm1\", \"stages\": [\"count\", \"memory\"], \"chain\": \"count"
+                            + " memory:1M\", \"sizeBytes\": 1048576, \"readOnly\": false}]}");
+        }
+    }
+
+    @Test
+    void answersWhatIsInFlightBeforeItEnds() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, MODULE, "late", "memory:1M")) {
+            program.line();
+            try (TestFrontend frontend = TestFrontend.connect(socket, "")) {
+                frontend.write(0, filled()).get(10, SECONDS);
+                ByteBuf target = Unpooled.buffer(512, 512);
+                CompletableFuture<Void> read = frontend.disk().read(0, target);
+                awaitInFlight(program);
+
+                program.signal("TERM");
+
+                read.get(10, SECONDS);
+                assertThat(target.getByte(0)).isEqualTo((byte) 7);
+                assertThat(program.exitCode()).as(program.errors()).isZero();
+            }
+        }
+    }
+
+    @Test
+    void aSecondSignalEndsItHardAndSaysWhatWasInFlight() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, MODULE, "stuck", "memory:1M")) {
+            program.line();
+            try (TestFrontend frontend = TestFrontend.connect(socket, "")) {
+                CompletableFuture<Void> lost = frontend.disk().read(0, Unpooled.buffer(512, 512));
+                awaitInFlight(program);
+
+                program.signal("TERM");
+                await().atMost(10, SECONDS).until(() -> !Files.exists(socket));
+                program.signal("TERM");
+
+                assertThat(program.exitCode()).isEqualTo(1);
+                assertThat(program.errors())
+                        .contains(
+                                "blocktap: a second SIGTERM ends it hard; ",
+                                "session 1 (loopback",
+                                ": 1 requests in flight");
+                await().atMost(10, SECONDS).until(lost::isCompletedExceptionally);
+            }
+        }
+    }
+
+    @Test
+    void theDrainTimeoutEndsItHardAndSaysWhatWasInFlight() throws Exception {
+        try (Program program =
+                Program.start(directory, "serve", tap, MODULE, "--drain-timeout=100ms", "stuck", "memory:1M")) {
+            program.line();
+            try (TestFrontend frontend = TestFrontend.connect(socket, "")) {
+                CompletableFuture<Void> lost = frontend.disk().read(0, Unpooled.buffer(512, 512));
+                awaitInFlight(program);
+
+                program.signal("TERM");
+
+                assertThat(program.exitCode()).isEqualTo(1);
+                assertThat(program.errors())
+                        .contains("blocktap: not drained within 100ms: ", ": 1 requests in flight")
+                        .doesNotContain("\tat ");
+                await().atMost(10, SECONDS).until(lost::isCompletedExceptionally);
+            }
+        }
+    }
+
+    @Test
+    void aFailedLastFlushIsAFailure() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, MODULE, "--name=vm1", "no-flush", "memory:1M")) {
+            program.line();
+
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).isEqualTo(1);
+            assertThat(program.errors()).contains("blocktap: disk 'vm1': the last flush failed with IO_ERROR; ");
+        }
+    }
+
+    @Test
+    void aCommandFindsTheAddressAndItsExitCodeIsPassedOn() throws Exception {
+        String nbd = "--tap=nbd:unix=" + directory.resolve("n.sock");
+        try (Program program = Program.start(
+                directory,
+                "serve",
+                nbd,
+                "memory:1M",
+                "--",
+                "sh",
+                "-c",
+                "echo $BLOCKTAP_URI $uri $unixsocket; exit 9")) {
+            String uri = "nbd+unix:///?socket=" + directory.resolve("n.sock");
+
+            assertThat(program.line()).isEqualTo(uri + " " + uri + " " + directory.resolve("n.sock"));
+            assertThat(program.exitCode()).isEqualTo(9);
+            assertThat(program.rest()).isEmpty();
+        }
+    }
+
+    @Test
+    void aSignalEndsTheCommandToo() throws Exception {
+        try (Program program =
+                Program.start(directory, "serve", tap, "memory:1M", "--", "sh", "-c", "echo there; exec sleep 100")) {
+            assertThat(program.line()).isEqualTo("there");
+
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).isEqualTo(128 + 15);
+            assertThat(socket).doesNotExist();
+        }
+    }
+
+    @Test
+    void tellsThatTheCommandCanNotBeStarted() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, "memory:1M", "--", "/nonexistent/tool")) {
+            assertThat(program.exitCode()).isEqualTo(1);
+            assertThat(program.errors()).contains("blocktap: cannot start '/nonexistent/tool': ");
+        }
+    }
+
+    @Test
+    void servesTheDisksOfAFile() throws Exception {
+        Files.writeString(directory.resolve("d.yaml"), """
+                taps: ["loopback:l.sock"]
+                disks:
+                  a: {chain: "memory:1M"}
+                  b: {chain: "count memory:2M"}
+                """);
+        try (Program program = Program.start(directory, "serve", "--config=d.yaml", "--threads=2")) {
+            assertThat(program.line())
+                    .isEqualTo("ready: loopback:unix=" + socket + ",disk=a loopback:unix=" + socket + ",disk=b");
+            try (TestFrontend frontend = TestFrontend.connect(socket, "b")) {
+                assertThat(frontend.disk().geometry().capacitySectors()).isEqualTo(4096);
+            }
+
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).as(program.errors()).isZero();
+        }
+    }
+
+    @Test
+    void mistakesInTheFileHaveAPlace() throws Exception {
+        Files.writeString(
+                directory.resolve("d.yaml"),
+                "taps: [ndb:x]\ndisks:\n  a: {chain: \"dump memry:1M\"}\n  b: {chain: [dump]}\n");
+        try (Program program = Program.start(directory, "serve", "--config=d.yaml")) {
+            assertThat(program.exitCode()).isEqualTo(2);
+            assertThat(program.errors().lines().toList())
+                    .hasSize(3)
+                    .contains("blocktap: d.yaml:1:8: 'ndb:x': there is no tap 'ndb'; did you mean nbd?")
+                    .contains("blocktap: d.yaml:3:20: 'memry:1M': there is no stage 'memry'; did you mean memory?")
+                    .anyMatch(
+                            line -> line.startsWith("blocktap: d.yaml:4:15: 'dump': the chain ends here, but dump is"));
+        }
+    }
+
+    private static byte[] filled() {
+        byte[] data = new byte[512];
+        java.util.Arrays.fill(data, (byte) 7);
+        return data;
+    }
+
+    /** The stages of {@link TestStages} say so when they keep a request. */
+    private static void awaitInFlight(Program program) {
+        await().atMost(10, SECONDS).until(() -> program.errors().contains(TestStages.KEPT));
+    }
+}
