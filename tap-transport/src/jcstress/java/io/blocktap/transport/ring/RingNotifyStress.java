@@ -1,7 +1,6 @@
 package io.blocktap.transport.ring;
 
 import java.nio.ByteBuffer;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressTest;
@@ -21,20 +20,12 @@ import org.openjdk.jcstress.infra.results.ZZ_Result;
 @Outcome(id = "false, false", expect = Expect.FORBIDDEN, desc = "A lost notification.")
 @State
 public class RingNotifyStress {
-    private static final int PAGE_BYTES = 4096;
-    /** jcstress keeps up to some ten thousand states at a time; each takes the next page, and the oldest are used again. */
-    private static final int PAGES = 1 << 15;
-
-    private static final ByteBuffer ARENA = ByteBuffer.allocateDirect(PAGES * PAGE_BYTES);
-    private static final AtomicInteger NEXT_PAGE = new AtomicInteger();
-
     private final FrontRing front;
     private final BackRing back;
 
     /** Makes a fresh ring whose backend has armed nothing: its event index is not the next request's. */
     public RingNotifyStress() {
-        ByteBuffer page = ARENA.slice((NEXT_PAGE.getAndIncrement() & PAGES - 1) * PAGE_BYTES, PAGE_BYTES);
-        FrontRing.initialise(page);
+        ByteBuffer page = StressPages.next();
         SharedIndexes.setRelease(page, BlkifLayout.REQ_EVENT, 0);
         front = new FrontRing(page, BlkifLayout.X86_64, 1);
         back = new BackRing(page, BlkifLayout.X86_64, 1);
