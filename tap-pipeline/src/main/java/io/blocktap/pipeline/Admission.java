@@ -9,6 +9,7 @@ final class Admission {
     private final boolean fua;
     private final boolean discard;
     private final boolean writeZeroes;
+    private final boolean fastZero;
 
     Admission(Geometry geometry) {
         sizeBytes = geometry.sizeBytes();
@@ -18,6 +19,7 @@ final class Admission {
         fua = geometry.has(Feature.FUA);
         discard = geometry.has(Feature.DISCARD);
         writeZeroes = geometry.has(Feature.WRITE_ZEROES);
+        fastZero = geometry.has(Feature.FAST_ZERO);
     }
 
     /** Returns {@link BlockStatus#OK}, or why the request may not go down the chain. */
@@ -42,6 +44,7 @@ final class Admission {
         }
         if (op == BlockOp.DISCARD && !discard
                 || op == BlockOp.WRITE_ZEROES && !writeZeroes
+                || op == BlockOp.WRITE_ZEROES && !fastZero && (request.flags() & BlockRequest.FAST_ONLY) != 0
                 || request.isFua() && !fua) {
             return BlockStatus.UNSUPPORTED;
         }

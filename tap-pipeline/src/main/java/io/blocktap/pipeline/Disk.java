@@ -37,6 +37,8 @@ public final class Disk {
     private final List<Consumer<Geometry>> geometryListeners = new java.util.concurrent.CopyOnWriteArrayList<>();
     private final AtomicLong sessionNumbers = new AtomicLong();
     private final List<RequestStream> streams = new ArrayList<>();
+    // Held while the chain changes, which includes the opening of a stage and may take long; streams' lock never does.
+    private final Object changes = new Object();
     private volatile Chain chain;
     private volatile Admission admission;
     private volatile Geometry geometry;
@@ -196,29 +198,43 @@ public final class Disk {
      * @throws StageException if it can not be opened, or would change what frontends were told
      */
     public void addStage(int position, String stageName, Stage stage) throws StageException {
-        synchronized (streams) {
+        synchronized (changes) {
             Chain old = chain;
             if (state != State.SERVING || position < 0 || position >= old.length() || old.find(stageName) >= 0) {
                 throw new StageException("can not add " + stageName + " at position " + position + " of "
                         + old.describe() + (state == State.SERVING ? "" : ": the disk is going down"));
             }
-            // Streams that are on the home loop already stay there; later ones are sent there.
-            if (stage.sharing() == Stage.Sharing.ONE_LOOP
-                    && streams.stream().anyMatch(stream -> stream.eventLoop() != home)) {
-                throw new StageException(
-                        stageName + " is confined to one event loop, the disk's channels are spread over several");
-            }
             Geometry below = old.links().get(position).geometry();
             Geometry offered =
                     stage.open(new StageContext(name, stageName, workers, java.time.InstantSource.system()), below);
-            if (!offered.equals(below)) {
-                stage.close();
-                throw new StageException(
-                        stageName + " would change the geometry under a running frontend: " + below + " to " + offered);
+            Chain.Link link = new Chain.Link(stageName, stage, offered);
+            try {
+                if (!offered.equals(below)) {
+                    throw new StageException(stageName + " would change the geometry under a running frontend: " + below
+                            + " to " + offered);
+                }
+                putIn(link, old.with(position, link));
+            } catch (StageException e) {
+                closeStage(link);
+                throw e;
             }
-            switchAll(old.with(position, new Chain.Link(stageName, stage, offered)));
         }
         Logs.DISK.info("[{}] added {} to the chain: {}", name, stageName, chain.describe());
+    }
+
+    private void putIn(Chain.Link link, Chain newChain) throws StageException {
+        synchronized (streams) {
+            if (state != State.SERVING) {
+                throw new StageException("can not add " + link.name() + ": the disk is going down");
+            }
+            // Streams that are on the home loop already stay there; later ones are sent there.
+            if (link.stage().sharing() == Stage.Sharing.ONE_LOOP
+                    && streams.stream().anyMatch(stream -> stream.eventLoop() != home)) {
+                throw new StageException(
+                        link.name() + " is confined to one event loop, the disk's channels are spread over several");
+            }
+            switchAll(newChain);
+        }
     }
 
     /**
@@ -231,7 +247,7 @@ public final class Disk {
     public CompletableFuture<Void> removeStage(String stageName) throws StageException {
         CompletableFuture<Void> unused;
         Chain.Link removed;
-        synchronized (streams) {
+        synchronized (changes) {
             Chain old = chain;
             int position = old.find(stageName);
             if (position < 0 || position == old.length() - 1) {
@@ -242,7 +258,9 @@ public final class Disk {
                 throw new StageException(
                         stageName + " can not be removed from a running disk: it changes the disk's geometry");
             }
-            unused = switchAll(old.without(position));
+            synchronized (streams) {
+                unused = switchAll(old.without(position));
+            }
         }
         Logs.DISK.info("[{}] removed {} from the chain: {}", name, stageName, chain.describe());
         return unused.thenRunAsync(() -> closeStage(removed), workers::execute);

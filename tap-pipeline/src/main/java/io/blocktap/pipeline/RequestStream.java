@@ -176,6 +176,9 @@ public final class RequestStream {
         BlockRequest parent = request.parent();
         inFlight++;
         request.begin(parent.chain, ++submitted);
+        if (request.chain != chain) {
+            useAgain(request.chain);
+        }
         request.ceiling = parent.position + 1;
         request.position = request.ceiling;
         BlockStatus refusal = parent.chain.admission(request.ceiling).check(request);
@@ -356,7 +359,12 @@ public final class RequestStream {
         while (oldestFirst != null) {
             BlockRequest following = oldestFirst.next;
             oldestFirst.next = null;
-            oldestFirst.carryOutPosted();
+            try {
+                oldestFirst.carryOutPosted();
+            } catch (RuntimeException e) {
+                // Answered by two threads: a stage's mistake, for which the others in the batch must not pay.
+                Logs.CHAIN.error("[{}] {}", session.disk().name(), e.getMessage(), e);
+            }
             oldestFirst = following;
         }
         inTurn = nested;
@@ -374,7 +382,7 @@ public final class RequestStream {
         for (Retirement retirement : retirements) {
             remaining -= retirement.inFlight[0];
         }
-        if (remaining == 0) {
+        if (remaining == 0 && retirements.isEmpty()) {
             whenOldUnused.run();
         } else {
             retirements.add(new Retirement(old, new int[] {remaining}, whenOldUnused));
@@ -386,13 +394,29 @@ public final class RequestStream {
         admission = newAdmission;
     }
 
-    private void retire(Chain old) {
+    /** One more request is on its way in a chain that was replaced. */
+    private void useAgain(Chain old) {
         for (Retirement retirement : retirements) {
-            if (retirement.chain == old && --retirement.inFlight[0] == 0) {
-                retirements.remove(retirement);
-                retirement.whenUnused.run();
+            if (retirement.chain == old) {
+                retirement.inFlight[0]++;
                 return;
             }
+        }
+    }
+
+    private void retire(Chain old) {
+        for (Retirement retirement : retirements) {
+            if (retirement.chain == old) {
+                retirement.inFlight[0]--;
+                break;
+            }
+        }
+        // In order: a stage that was removed with one chain may stand in older ones, too.
+        Retirement oldest = retirements.peek();
+        while (oldest != null && oldest.inFlight[0] == 0) {
+            retirements.remove();
+            oldest.whenUnused.run();
+            oldest = retirements.peek();
         }
     }
 

@@ -30,9 +30,9 @@ public final class ChainParser {
         StringBuilder word = new StringBuilder();
         for (int i = 0; i < chain.length(); i++) {
             char c = chain.charAt(i);
-            if (c == '\\' && i + 1 < chain.length() && chain.charAt(i + 1) == ' ') {
-                word.append(' ');
-                i++;
+            if (c == '\\' && i + 1 < chain.length()) {
+                char next = chain.charAt(++i);
+                word.append(next == ' ' ? "" : c).append(next);
             } else if (!Character.isWhitespace(c)) {
                 word.append(c);
             } else if (word.length() > 0) {

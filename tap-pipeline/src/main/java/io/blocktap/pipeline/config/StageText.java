@@ -90,7 +90,7 @@ public record StageText(String name, List<Setting> settings, String text) {
 
     /** Writes a value so that {@link #parse} reads it back: for chains that a program composes. */
     public static String escape(String value) {
-        return value.replaceAll("([,\\\\])", "\\\\$1");
+        return value.replaceAll("([,=\\\\])", "\\\\$1");
     }
 
     @Override
