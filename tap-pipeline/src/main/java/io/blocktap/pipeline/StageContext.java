@@ -11,8 +11,8 @@ import java.time.InstantSource;
  * @param clock the time of day
  */
 public record StageContext(String diskName, String stageName, WorkerPool workers, InstantSource clock) {
-    /** Returns the start of a log line or message: {@code disk/stage}. */
+    /** Returns the start of a log line or message: {@code disk/stage}, or only the stage if the disk has no name. */
     public String label() {
-        return diskName + "/" + stageName;
+        return diskName.isEmpty() ? stageName : diskName + "/" + stageName;
     }
 }
