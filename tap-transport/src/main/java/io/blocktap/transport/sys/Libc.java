@@ -344,6 +344,11 @@ public final class Libc {
         madvise(address, lengthBytes, MADV_NOHUGEPAGE);
     }
 
+    /** Returns the address of a direct buffer's first byte (index 0). Valid while the buffer is reachable. */
+    public static long addressOf(ByteBuffer direct) {
+        return Pointer.nativeValue(Native.getDirectBufferPointer(direct.duplicate().clear()));
+    }
+
     /**
      * Views raw memory as a direct buffer in native byte order. The buffer does not keep the memory alive.
      *
