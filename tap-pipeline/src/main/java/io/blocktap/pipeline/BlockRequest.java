@@ -67,6 +67,8 @@ public final class BlockRequest {
     @Nullable
     SubRequestListener listener;
 
+    WorkerPool.@Nullable Work work;
+
     int state = FREE;
 
     @Nullable

@@ -1,0 +1,64 @@
+package io.blocktap.pipeline.file;
+
+import io.blocktap.transport.sys.Libc;
+import io.netty.util.concurrent.FastThreadLocal;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import org.jspecify.annotations.Nullable;
+
+/** Native scratch memory of one thread: an iovec, and an aligned buffer for data that can't be used where they are. */
+public final class IoScratch {
+    /** Size of the aligned buffer. */
+    public static final int BOUNCE_BYTES = 1 << 20;
+
+    private static final FastThreadLocal<IoScratch> CURRENT = new FastThreadLocal<>() {
+        @Override
+        protected IoScratch initialValue() {
+            return new IoScratch();
+        }
+    };
+
+    // Direct buffers, which the collector frees some time after their thread has ended.
+    private final ByteBuffer view = ByteBuffer.allocateDirect(Libc.PAGE_BYTES).order(ByteOrder.nativeOrder());
+    private final long address = Libc.addressOf(view);
+    private @Nullable ByteBuffer bounce;
+    private long bounceAddress;
+
+    private IoScratch() {}
+
+    /** Returns the calling thread's own. */
+    public static IoScratch ofThisThread() {
+        return CURRENT.get();
+    }
+
+    /** Returns the address of a page of memory, for iovecs. */
+    public long address() {
+        return address;
+    }
+
+    /** Returns the page at {@link #address}, in native byte order. */
+    public ByteBuffer view() {
+        return view;
+    }
+
+    private ByteBuffer aligned() {
+        ByteBuffer present = bounce;
+        if (present == null) {
+            present = ByteBuffer.allocateDirect(BOUNCE_BYTES + Libc.PAGE_BYTES).alignedSlice(Libc.PAGE_BYTES);
+            bounce = present;
+            bounceAddress = Libc.addressOf(present);
+        }
+        return present;
+    }
+
+    /** Returns the address of the aligned buffer. */
+    public long bounceAddress() {
+        aligned();
+        return bounceAddress;
+    }
+
+    /** Returns a fresh view of the first bytes of the aligned buffer. */
+    public ByteBuffer bounce(int lengthBytes) {
+        return aligned().slice(0, lengthBytes);
+    }
+}

@@ -1,0 +1,181 @@
+package io.blocktap.pipeline.file;
+
+import io.blocktap.pipeline.BlockOp;
+import io.blocktap.pipeline.BlockRequest;
+import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.transport.sys.Errno;
+import io.blocktap.transport.sys.Fd;
+import io.netty.channel.EventLoop;
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.uring.IoUringIoEvent;
+import io.netty.channel.uring.IoUringIoHandle;
+import io.netty.channel.uring.IoUringIoHandler;
+import io.netty.channel.uring.IoUringIoOps;
+import io.netty.util.concurrent.Future;
+import java.util.ArrayDeque;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads and writes of one file on one io_uring event loop. Requests that live on that very loop are submitted and completed without a thread hop; others are
+ * handed over, and come back as answers from another thread do.
+ *
+ * <p>A transfer that io_uring ends short or with an error goes to {@link Fallback}, which does all of it again in the blocking way and finds out what is wrong.
+ *
+ * <p>Each submission makes one small object: Netty's {@code IoUringIoOps} can't be recycled. Source: {@code linux/io_uring.h}.
+ */
+public final class UringFileQueue implements AutoCloseable {
+    /** Does what io_uring did not do to the end. */
+    @FunctionalInterface
+    public interface Fallback {
+        /** Takes over a request. Called on the io_uring loop. */
+        void redo(BlockRequest request);
+    }
+
+    private static final byte IORING_OP_READ = 22;
+    private static final byte IORING_OP_WRITE = 23;
+    private static final int RWF_DSYNC = 2;
+    private static final int MAX_SUBMITTED = 1024;
+
+    private final IoEventLoop loop;
+    private final Fd fd;
+    private final Fallback fallback;
+    private final BlockRequest[] submitted = new BlockRequest[MAX_SUBMITTED];
+    private final short[] freeSlots = new short[MAX_SUBMITTED];
+    private int freeCount;
+    private final ArrayDeque<BlockRequest> waiting = new ArrayDeque<>();
+    private final ConcurrentLinkedQueue<BlockRequest> handedOver = new ConcurrentLinkedQueue<>();
+    private final Runnable takeHandedOver = this::takeHandedOver;
+    private volatile @Nullable IoRegistration registration;
+
+    private UringFileQueue(IoEventLoop loop, Fd fd, Fallback fallback) {
+        this.loop = loop;
+        this.fd = fd;
+        this.fallback = fallback;
+        for (short i = 0; i < MAX_SUBMITTED; i++) {
+            freeSlots[freeCount++] = i;
+        }
+    }
+
+    /** Returns whether a loop runs on io_uring. */
+    public static boolean isUring(EventLoop loop) {
+        return loop instanceof IoEventLoop io && io.isIoType(IoUringIoHandler.class);
+    }
+
+    /**
+     * Opens a queue on a loop; waits until it is registered, so not on that loop.
+     *
+     * @param fd stays owned by the caller, who closes it after the queue
+     */
+    public static UringFileQueue open(EventLoop loop, Fd fd, Fallback fallback) {
+        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, fallback);
+        Future<IoRegistration> registered = queue.loop.register(queue.new Handle());
+        queue.registration = registered.syncUninterruptibly().getNow();
+        return queue;
+    }
+
+    /** Opens a queue on the loop that is calling. What is submitted before it is registered waits. */
+    public static UringFileQueue openInLoop(EventLoop loop, Fd fd, Fallback fallback) {
+        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, fallback);
+        queue.loop.register(queue.new Handle()).addListener((Future<IoRegistration> future) -> {
+            if (future.isSuccess()) {
+                queue.registration = future.getNow();
+            }
+        });
+        return queue;
+    }
+
+    /**
+     * Submits a stolen READ or WRITE with a data buffer that has a memory address. Any thread that holds the request.
+     */
+    public void submit(BlockRequest request) {
+        if (loop.inEventLoop()) {
+            submitInLoop(request);
+        } else {
+            boolean first = handedOver.isEmpty();
+            handedOver.add(request);
+            if (first) {
+                loop.execute(takeHandedOver);
+            }
+        }
+    }
+
+    private void takeHandedOver() {
+        BlockRequest request;
+        while ((request = handedOver.poll()) != null) {
+            submitInLoop(request);
+        }
+    }
+
+    private void submitInLoop(BlockRequest request) {
+        IoRegistration current = registration;
+        if (current == null || !current.isValid()) {
+            fallback.redo(request);
+        } else if (freeCount == 0) {
+            waiting.add(request);
+        } else {
+            short slot = freeSlots[--freeCount];
+            submitted[slot] = request;
+            boolean isRead = request.op() == BlockOp.READ;
+            current.submit(new IoUringIoOps(
+                    isRead ? IORING_OP_READ : IORING_OP_WRITE,
+                    (byte) 0,
+                    (short) 0,
+                    fd.number(),
+                    request.offsetBytes(),
+                    request.data().memoryAddress(),
+                    request.dataLength(),
+                    request.isFua() ? RWF_DSYNC : 0,
+                    (long) slot,
+                    (short) 0,
+                    (short) 0,
+                    0,
+                    0L));
+        }
+    }
+
+    private void completed(short slot, int result) {
+        BlockRequest request = submitted[slot];
+        freeSlots[freeCount++] = slot;
+        if (result == request.dataLength()) {
+            request.complete(BlockStatus.OK);
+        } else {
+            fallback.redo(request);
+        }
+        BlockRequest next = waiting.poll();
+        if (next != null) {
+            submitInLoop(next);
+        }
+    }
+
+    /** Deregisters; nothing may be in flight any more. Any thread. */
+    @Override
+    public void close() {
+        IoRegistration current = registration;
+        if (current != null) {
+            current.cancel();
+        }
+    }
+
+    private final class Handle implements IoUringIoHandle {
+        @Override
+        public void handle(IoRegistration itsRegistration, IoEvent event) {
+            IoUringIoEvent completion = (IoUringIoEvent) event;
+            if (completion.res() == -Errno.EINTR || completion.res() == -Errno.EAGAIN) {
+                short slot = (short) completion.userData();
+                BlockRequest request = submitted[slot];
+                freeSlots[freeCount++] = slot;
+                submitInLoop(request);
+            } else {
+                completed((short) completion.userData(), completion.res());
+            }
+        }
+
+        @Override
+        public void close() {
+            UringFileQueue.this.close();
+        }
+    }
+}

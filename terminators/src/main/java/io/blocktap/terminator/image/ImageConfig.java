@@ -1,0 +1,71 @@
+package io.blocktap.terminator.image;
+
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionType;
+import io.blocktap.pipeline.config.OptionValues;
+import io.blocktap.pipeline.file.BlockFile;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * The options of {@code image}.
+ *
+ * @param file the image
+ * @param createBytes size of a file to be made, -1 if it must exist
+ * @param access for reading only, or for writing as well
+ * @param caching through the page cache, or past it
+ * @param io who does what may wait
+ * @param discard what DISCARD does
+ */
+public record ImageConfig(
+        Path file, long createBytes, BlockFile.Access access, BlockFile.Caching caching, Io io, Discard discard) {
+    /** Who does what may wait. */
+    public enum Io {
+        /** What measured best: io_uring for direct I/O if there is one, else threads. */
+        AUTO,
+        /** io_uring for reads and writes. */
+        URING,
+        /** The worker threads. */
+        THREADS
+    }
+
+    /** What DISCARD does. */
+    public enum Discard {
+        /** Gives storage back. */
+        PUNCH,
+        /** Is not offered. */
+        OFF
+    }
+
+    static final List<OptionSpec> OPTIONS = List.of(
+            OptionSpec.required("file", OptionType.PATH, "the raw file or block device")
+                    .first(),
+            OptionSpec.optional(
+                    "size",
+                    OptionType.SIZE,
+                    "make the file with this size, sparse, if it does not exist; if it does, it must have it"),
+            OptionSpec.optional("read-only", OptionType.SWITCH, "open for reading; several servers may do so at a time")
+                    .withDefault("off"),
+            OptionSpec.optional("direct", OptionType.SWITCH, "go past the page cache (O_DIRECT)")
+                    .withDefault("off"),
+            OptionSpec.choice(
+                    "io",
+                    "auto",
+                    List.of("auto", "uring", "threads"),
+                    "who does what may wait: io_uring or worker threads"),
+            OptionSpec.choice(
+                    "discard",
+                    "punch",
+                    List.of("punch", "off"),
+                    "whether a discard gives storage back, or is not offered"));
+
+    static ImageConfig of(OptionValues values) {
+        return new ImageConfig(
+                values.path("file"),
+                values.has("size") ? values.sizeBytes("size") : -1,
+                values.isOn("read-only") ? BlockFile.Access.READ_ONLY : BlockFile.Access.READ_WRITE,
+                values.isOn("direct") ? BlockFile.Caching.DIRECT : BlockFile.Caching.CACHED,
+                Io.valueOf(values.choice("io").toUpperCase(java.util.Locale.ROOT)),
+                Discard.valueOf(values.choice("discard").toUpperCase(java.util.Locale.ROOT)));
+    }
+}
