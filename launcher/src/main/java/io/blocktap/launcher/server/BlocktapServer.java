@@ -10,6 +10,7 @@ import io.blocktap.pipeline.Session;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
+import io.blocktap.pipeline.BoundedWorkerPool;
 import io.blocktap.pipeline.WorkerPool;
 import io.blocktap.pipeline.config.ConfigException;
 import java.time.Duration;
@@ -64,7 +65,7 @@ public final class BlocktapServer implements AutoCloseable {
         this.plugins = plugins;
         this.loops =
                 new TapLoops(EventLoops.create(settings.eventLoop(), settings.threads()), settings.maxInFlightBytes());
-        this.workers = new ThreadWorkerPool(settings.workers());
+        this.workers = new BoundedWorkerPool(settings.workers());
     }
 
     /** Returns a builder with the built-in stages and taps. */

@@ -5,6 +5,7 @@ import io.blocktap.interposer.dump.DumpModule;
 import io.blocktap.interposer.template.CountModule;
 import io.blocktap.pipeline.tap.loopback.LoopbackModule;
 import io.blocktap.pipeline.tap.nbd.NbdModule;
+import io.blocktap.terminator.image.ImageModule;
 import io.blocktap.terminator.memory.MemoryModule;
 import io.blocktap.terminator.nulldisk.NullModule;
 import java.util.List;
@@ -22,6 +23,7 @@ final class BuiltinModules {
                 new CountModule(),
                 new DumpModule(),
                 // terminators
+                new ImageModule(),
                 new MemoryModule(),
                 new NullModule());
     }
