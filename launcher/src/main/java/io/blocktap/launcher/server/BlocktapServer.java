@@ -2,6 +2,7 @@ package io.blocktap.launcher.server;
 
 import com.google.inject.Module;
 import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.pipeline.BoundedWorkerPool;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.DiskOpener;
 import io.blocktap.pipeline.DiskRegistry;
@@ -10,7 +11,6 @@ import io.blocktap.pipeline.Session;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
-import io.blocktap.pipeline.BoundedWorkerPool;
 import io.blocktap.pipeline.WorkerPool;
 import io.blocktap.pipeline.config.ConfigException;
 import java.time.Duration;
