@@ -11,12 +11,17 @@ import io.netty.channel.epoll.EpollIoEvent;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.FileDescriptor;
+import io.netty.channel.uring.IoUring;
 import io.netty.channel.uring.IoUringIoEvent;
 import io.netty.channel.uring.IoUringIoHandle;
 import io.netty.channel.uring.IoUringIoHandler;
 import io.netty.channel.uring.IoUringIoOps;
 import io.netty.util.concurrent.Future;
+import io.netty.util.concurrent.ImmediateEventExecutor;
 import io.netty.util.concurrent.Promise;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.RejectedExecutionException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -68,10 +73,9 @@ public final class FdPoll {
     private final Runnable onLoopShutdown;
     private final Handle handle = new Handle();
     private @Nullable IoRegistration registration;
-    private @Nullable EventLoop loop;
+    private volatile @Nullable EventLoop loop;
     private boolean onUring;
     private long armed;
-    private boolean multishotRefused;
     private volatile boolean detached;
 
     FdPoll(Fd fd, int events, Listener listener, Runnable onLoopShutdown) {
@@ -81,9 +85,14 @@ public final class FdPoll {
         this.onLoopShutdown = onLoopShutdown;
     }
 
-    /** Returns whether a loop can watch descriptors: one of Netty's epoll or io_uring loops. */
+    /**
+     * Returns whether a loop can watch descriptors: one of Netty's epoll loops, or of its io_uring loops on Linux 5.13 or later. (Before that there is
+     * no poll that stays armed, and an armed-anew one reports an eventfd that nobody reads without end.)
+     */
     public static boolean isCompatible(EventLoop loop) {
-        return loop instanceof IoEventLoop io && io.isCompatible(Handle.class);
+        return loop instanceof IoEventLoop io
+                && io.isCompatible(Handle.class)
+                && (!io.isIoType(IoUringIoHandler.class) || IoUring.isPollAddMultishotEnabled());
     }
 
     /**
@@ -93,12 +102,25 @@ public final class FdPoll {
      * @param fd a pollable descriptor (not a regular file), owned by the caller
      * @param events a set of {@link #IN}, {@link #OUT}, {@link #RDHUP}
      * @param listener called on the loop; also once at the beginning if the descriptor is ready already
-     * @return completes when it is watched
+     * @return completes when it is watched; fails with a {@link TapException} if that is not possible
      */
     public static Future<FdPoll> attach(EventLoop loop, Fd fd, int events, Listener listener) {
-        FdPoll poll = new FdPoll(fd, events, listener, () -> {});
+        return attach(loop, fd, events, listener, () -> {});
+    }
+
+    /**
+     * As {@link #attach(EventLoop, Fd, int, Listener)}, for an owner who must do something when the loop ends.
+     *
+     * @param onLoopShutdown called on the loop if it ends while the descriptor is watched
+     */
+    public static Future<FdPoll> attach(EventLoop loop, Fd fd, int events, Listener listener, Runnable onLoopShutdown) {
+        FdPoll poll = new FdPoll(fd, events, listener, onLoopShutdown);
+        Future<Object> registered = poll.register(loop);
+        if (registered.cause() != null) {
+            return ImmediateEventExecutor.INSTANCE.newFailedFuture(registered.cause());
+        }
         Promise<FdPoll> result = loop.newPromise();
-        poll.register(loop).addListener((Future<Object> future) -> {
+        registered.addListener((Future<Object> future) -> {
             if (future.isSuccess()) {
                 result.setSuccess(poll);
             } else {
@@ -112,26 +134,52 @@ public final class FdPoll {
     Future<Object> register(EventLoop newLoop) {
         Promise<Object> result = newLoop.newPromise();
         if (!isCompatible(newLoop)) {
-            return result.setFailure(new TapException("an epoll or io_uring event loop is needed, not "
-                    + newLoop.getClass().getName()));
+            return result.setFailure(new TapException(
+                    "an epoll event loop, or an io_uring one on Linux 5.13 or later, is needed, not " + newLoop));
         }
-        ((IoEventLoop) newLoop).register(handle).addListener((Future<IoRegistration> future) -> {
-            if (!future.isSuccess()) {
-                result.setFailure(future.cause());
-                return;
-            }
-            loop = newLoop;
-            onUring = ((IoEventLoop) newLoop).isIoType(IoUringIoHandler.class);
-            registration = future.getNow();
-            try {
-                arm();
-                result.setSuccess(this);
-            } catch (RuntimeException e) {
-                registration.cancel();
-                result.setFailure(new TapException(fd + " can not be watched: " + e.getMessage(), e));
-            }
-        });
+        if (isAlwaysReady()) {
+            return result.setFailure(new TapException(fd
+                    + " can not be watched: a file or folder is always ready; only pipes, sockets and the like wait"));
+        }
+        try {
+            ((IoEventLoop) newLoop).register(handle).addListener((Future<IoRegistration> future) -> {
+                if (future.isSuccess()) {
+                    registered(newLoop, future.getNow(), result);
+                } else {
+                    result.setFailure(future.cause());
+                }
+            });
+        } catch (RejectedExecutionException e) {
+            // Outside of the loop, which notifies nobody any more.
+            return ImmediateEventExecutor.INSTANCE.newFailedFuture(
+                    new TapException(fd + " can not be watched: the event loop has ended", e));
+        }
         return result;
+    }
+
+    private void registered(EventLoop newLoop, IoRegistration newRegistration, Promise<Object> result) {
+        loop = newLoop;
+        onUring = ((IoEventLoop) newLoop).isIoType(IoUringIoHandler.class);
+        registration = newRegistration;
+        if (detached) {
+            detachInLoop();
+            result.setFailure(new TapException(fd + " was detached before it could be watched"));
+            return;
+        }
+        try {
+            arm();
+            result.setSuccess(this);
+        } catch (RuntimeException e) {
+            newRegistration.cancel();
+            registration = null;
+            result.setFailure(new TapException(fd + " can not be watched: " + e.getMessage(), e));
+        }
+    }
+
+    /** epoll refuses files by itself; io_uring reports them ready once and is silent from then on. */
+    private boolean isAlwaysReady() {
+        Path link = Path.of("/proc/self/fd/" + fd.number());
+        return Files.isRegularFile(link) || Files.isDirectory(link);
     }
 
     private void arm() {
@@ -143,7 +191,6 @@ public final class FdPoll {
     }
 
     private IoOps pollAdd() {
-        int multi = multishotRefused ? 0 : IORING_POLL_ADD_MULTI;
         return new IoUringIoOps(
                 IORING_OP_POLL_ADD,
                 (byte) 0,
@@ -151,7 +198,7 @@ public final class FdPoll {
                 fd.number(),
                 0,
                 0,
-                multi,
+                IORING_POLL_ADD_MULTI,
                 events,
                 POLL_DATA,
                 (short) 0,
@@ -161,20 +208,31 @@ public final class FdPoll {
     }
 
     /**
-     * Stops watching. The listener is not called any more once this has returned on the loop, or, from another thread, soon after. Call it before closing
-     * the descriptor.
+     * Stops watching. On the loop the listener is not called any more once this has returned; from another thread, once the returned future has completed.
+     * Only then close the descriptor: its number may be given out anew at once.
+     *
+     * @return completes when nothing is watched any more
      */
-    public void detach() {
+    public Future<Void> detach() {
         detached = true;
         EventLoop current = loop;
         if (current == null) {
-            return;
+            return ImmediateEventExecutor.INSTANCE.newSucceededFuture(null);
         }
         if (current.inEventLoop()) {
             detachInLoop();
-        } else {
-            current.execute(this::detachInLoop);
+            return current.newSucceededFuture(null);
         }
+        Promise<Void> result = current.newPromise();
+        try {
+            current.execute(() -> {
+                detachInLoop();
+                result.setSuccess(null);
+            });
+        } catch (RejectedExecutionException e) {
+            return ImmediateEventExecutor.INSTANCE.newSucceededFuture(null); // the loop has ended, and let go of all
+        }
+        return result;
     }
 
     private void detachInLoop() {
@@ -232,20 +290,21 @@ public final class FdPoll {
         }
 
         private void handleCompletion(int result, int flags) {
-            boolean more = (flags & IORING_CQE_F_MORE) != 0;
             if (result == -ECANCELED || detached) {
                 return;
             }
-            if (result == -Errno.EINVAL && !multishotRefused) {
-                multishotRefused = true; // a kernel before 5.13
-                arm();
+            if (result < 0) {
+                // Armed again it would fail again, without end.
+                LOG.error("{} is not watched any more: {}", fd, Errno.describe(-result));
+                tell(ERR);
                 return;
             }
+            boolean more = (flags & IORING_CQE_F_MORE) != 0;
             if (!more) {
                 // Arm again before taking what is there: what comes in between is then seen by one of the two.
                 arm();
             }
-            tell(result < 0 ? ERR : result);
+            tell(result);
         }
 
         @Override
