@@ -15,9 +15,6 @@ interface NbdEndpoint {
     /** Takes note of the address that it was bound to. */
     void bound(SocketAddress address) throws StageException;
 
-    /** Cleans up after the socket was closed. */
-    void unbound();
-
     /** Returns the NBD URI of an export. */
     String uri(String exportName);
 

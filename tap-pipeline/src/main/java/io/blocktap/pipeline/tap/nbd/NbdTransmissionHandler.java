@@ -130,6 +130,11 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     }
 
     @Override
+    public boolean isInsideFrame() {
+        return payload != null || skip > 0 || received.readable() > 0;
+    }
+
+    @Override
     public void channelRead(ChannelHandlerContext unused, Object message) {
         if (received.isWindow(message)) {
             accept();
@@ -163,7 +168,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         boolean refusing = stopping.getAsBoolean();
         while (state == State.SERVING && !stalled) {
             if (payload != null) {
-                if (!collectPayload(payload)) {
+                if (!collectPayload(payload, refusing)) {
                     return;
                 }
             } else if (skip > 0) {
@@ -279,7 +284,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         return true;
     }
 
-    private boolean collectPayload(RegionBuf data) {
+    private boolean collectPayload(RegionBuf data, boolean refusing) {
         int now = Math.min(data.capacity() - payloadReceived, received.readable());
         if (now > 0) {
             data.setBytes(payloadReceived, received.bytes(), received.readIndex(), now);
@@ -292,7 +297,12 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         }
         payload = null;
         readLimit = data.capacity() >= LARGE_WRITE_BYTES ? HEADER_READ_BYTES : Integer.MAX_VALUE;
-        submit(data);
+        if (refusing) {
+            data.release();
+            replies.add(ctx, Nbd.ESHUTDOWN, header.cookie());
+        } else {
+            submit(data);
+        }
         return true;
     }
 

@@ -59,7 +59,8 @@ final class ReceiveBuffer {
     @Nullable
     RegionBuf takeWindow(int offset, int length) {
         SocketMemory.Chunk present = chunk;
-        if (present == null || account.isExhausted()) {
+        // A larger chunk comes from a client that sent much and then no more; payloads there count as request data.
+        if (present == null || account.isExhausted() || present.capacity() > MAX_CHUNK_BYTES) {
             return null;
         }
         return memory.openWindow(present, read + offset, length);

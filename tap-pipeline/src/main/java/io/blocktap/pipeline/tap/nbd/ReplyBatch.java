@@ -82,9 +82,10 @@ final class ReplyBatch {
         if (present == null || present.capacity() - free < NbdReply.BYTES) {
             present = changeChunk(NbdReply.BYTES);
         }
-        NbdReply.set(present.memory(), free, errno, cookie);
-        append(ctx, present, free, NbdReply.BYTES);
+        int start = free;
         free += NbdReply.BYTES;
+        NbdReply.set(present.memory(), start, errno, cookie);
+        append(ctx, present, start, NbdReply.BYTES);
     }
 
     /** Adds the reply to a successful READ whose data are in a window of this batch. The caller still owns the window. */
@@ -119,8 +120,8 @@ final class ReplyBatch {
 
     private void append(ChannelHandlerContext ctx, SocketMemory.Chunk owner, int start, int length) {
         if (runChunk != owner || runEnd != start) {
+            owner.enter(); // first, since a write may lead to a flush, and that lets go of chunks
             give(ctx);
-            owner.enter();
             runChunk = owner;
             runStart = start;
         }

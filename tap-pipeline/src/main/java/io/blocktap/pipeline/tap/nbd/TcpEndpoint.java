@@ -40,11 +40,6 @@ final class TcpEndpoint implements NbdEndpoint {
     }
 
     @Override
-    public void unbound() {
-        // a port leaves nothing behind
-    }
-
-    @Override
     public String uri(String exportName) {
         return "nbd://" + this + "/" + NbdEndpoint.percentEncode(exportName);
     }

@@ -14,7 +14,8 @@ import java.nio.file.attribute.PosixFilePermission;
 import java.util.Set;
 
 /**
- * A unix socket. A socket file that a dead server has left is replaced; a live server's is not.
+ * A unix socket. A socket file that a dead server has left is replaced; a live server's is not. Netty's channel removes the file
+ * when it is closed.
  *
  * <p>The file gets its mode right after it was bound; until then the process's umask holds, which takes the right to connect from
  * everybody but the owner unless it is unusually open.
@@ -25,7 +26,6 @@ final class UnixEndpoint implements NbdEndpoint {
 
     private final Path path;
     private final Set<PosixFilePermission> mode;
-    private Object inode = "";
 
     /**
      * Names a socket file.
@@ -96,22 +96,8 @@ final class UnixEndpoint implements NbdEndpoint {
     public void bound(SocketAddress address) throws StageException {
         try {
             Files.setPosixFilePermissions(path, mode);
-            inode = Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS);
         } catch (IOException e) {
             throw new StageException("nbd: unix=" + path + ": its mode can not be set: " + e, e);
-        }
-    }
-
-    @Override
-    public void unbound() {
-        try {
-            // Perhaps somebody has put another socket there meanwhile.
-            if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)
-                    && inode.equals(Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS))) {
-                Files.delete(path);
-            }
-        } catch (IOException e) {
-            NbdTap.LOG.warn("nbd: {} was not removed: {}", path, e.toString());
         }
     }
 
