@@ -87,6 +87,11 @@ public abstract class DoorbellChannel extends AbstractChannel {
         }
     }
 
+    /** Closes the channel because its event loop ends. */
+    protected final void closeBecauseLoopEnds() {
+        unsafe().close(voidPromise());
+    }
+
     /** Stops watching the doorbell. Called by {@link #doClose}, before the doorbell is closed. */
     protected final void unwatch() {
         FdPoll current = poll;
@@ -106,15 +111,17 @@ public abstract class DoorbellChannel extends AbstractChannel {
         taking = true;
         turnAllowed = !config.isAutoRead();
         readAllowed = false;
-        boolean more;
+        rang = false;
         try {
-            rang = false;
-            more = takeAll();
+            rang |= takeAll();
+        } catch (Throwable t) {
+            // The ring may not be armed any more; better an end that is seen than one that waits for ever.
+            pipeline().fireExceptionCaught(t);
+            close();
         } finally {
             taking = false;
             turnAllowed = false;
         }
-        rang |= more;
         if (rang && mayRead()) {
             scheduleTakeAll();
         }
@@ -127,15 +134,13 @@ public abstract class DoorbellChannel extends AbstractChannel {
         }
     }
 
-    private void closeBecauseLoopEnds() {
-        unsafe().close(voidPromise());
-    }
-
     // ---- AbstractChannel
 
     @Override
     protected void doBeginRead() {
-        readAllowed = true;
+        // With auto-read on each turn ends with a read(); remembered, it would allow one more turn after auto-read is
+        // switched off.
+        readAllowed = !config.isAutoRead();
         if (rang && !taking) {
             scheduleTakeAll();
         }

@@ -23,6 +23,9 @@ public abstract class TapChannel extends DoorbellChannel {
     /** Most slots that are taken before other channels of the loop get their turn. */
     private static final int SLOTS_PER_TURN = 256;
 
+    /** Most looks at the ring in one turn: a frontend that moves its index to and fro could keep the loop for itself. */
+    private static final int LOOKS_PER_TURN = 64;
+
     private final BackRing ring;
     private final RingSlot slot;
     private boolean intakeHeld;
@@ -39,7 +42,7 @@ public abstract class TapChannel extends DoorbellChannel {
         this.slot = new RingSlot(ring.layout());
     }
 
-    /** Returns the ring, for the codec. */
+    /** Returns the ring, for the codec; its memory goes away when the channel closes, so look at {@link #isOpen()} first. */
     public final BackRing ring() {
         return ring;
     }
@@ -50,9 +53,9 @@ public abstract class TapChannel extends DoorbellChannel {
     /** Notifies the frontend. */
     protected abstract void notifyFrontend();
 
-    /** Shows the frontend the responses put so far, and rings its doorbell if it asked for it. */
+    /** Shows the frontend the responses put so far, and rings its doorbell if it asked for it. Does nothing when the channel is closed. */
     public final void publish() {
-        if (ring.publish()) {
+        if (isOpen() && ring.publish()) {
             notifyFrontend();
         }
     }
@@ -79,6 +82,7 @@ public abstract class TapChannel extends DoorbellChannel {
     protected final boolean takeAll() {
         try {
             int taken = 0;
+            int looks = 0;
             do {
                 while (taken < SLOTS_PER_TURN && mayTake() && ring.next(slot)) {
                     taken++;
@@ -91,7 +95,7 @@ public abstract class TapChannel extends DoorbellChannel {
                 if (!mayRead()) {
                     return true; // the next read() looks again
                 }
-                if (taken >= SLOTS_PER_TURN) {
+                if (taken >= SLOTS_PER_TURN || ++looks >= LOOKS_PER_TURN) {
                     return true;
                 }
             } while (ring.arm());
