@@ -14,7 +14,13 @@ import picocli.CommandLine.Spec;
                 "Puts your code on the path of a block device: requests of guests and clients run through a chain of stages.",
         synopsisSubcommandLabel = "COMMAND",
         versionProvider = Version.class,
-        subcommands = {ServeCommand.class, StagesCommand.class, BenchCommand.class, DriveCommand.class},
+        subcommands = {
+            ServeCommand.class,
+            StagesCommand.class,
+            DemoCommand.class,
+            BenchCommand.class,
+            DriveCommand.class
+        },
         footer = {
             "",
             "Examples:",

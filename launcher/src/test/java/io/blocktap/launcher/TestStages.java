@@ -22,6 +22,9 @@ public final class TestStages extends StageModule {
     /** What a stage prints when it keeps a request. */
     static final String KEPT = "test stage: kept a request";
 
+    /** The byte of the disk that the stage {@code flip} shows wrongly. */
+    public static final long FLIPPED_BYTE = 123_456;
+
     @Override
     protected void configure() {
         // answers reads half a second late
@@ -35,6 +38,14 @@ public final class TestStages extends StageModule {
         // never answers reads
         bindStage("stuck")
                 .toInstance(new Simple("stuck", request -> request.op() == BlockOp.READ ? kept() : Verdict.PASS));
+        // changes a byte on its way to the disk
+        bindStage("flip").toInstance(new Simple("flip", request -> {
+            long at = FLIPPED_BYTE - request.offsetBytes();
+            if (request.op() == BlockOp.WRITE && at >= 0 && at < request.lengthBytes()) {
+                request.data().setByte((int) at, ~request.data().getByte((int) at));
+            }
+            return Verdict.PASS;
+        }));
         // a disk whose flushes fail
         bindStage("no-flush")
                 .toInstance(new Simple(

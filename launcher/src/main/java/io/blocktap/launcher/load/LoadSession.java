@@ -52,7 +52,11 @@ public final class LoadSession {
             } else {
                 runTimed(range, spec);
             }
-            for (OpResult result : stats.results()) {
+            List<OpResult> results = stats.results();
+            if (results.isEmpty()) {
+                throw new IOException("no request ended while it was measured; measure longer, or the server is stuck");
+            }
+            for (OpResult result : results) {
                 say("result " + result.toLine());
             }
         } finally {

@@ -13,6 +13,7 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.unix.DomainSocketAddress;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -59,7 +60,8 @@ final class NbdClient implements BlockClient {
                 .connect(unix ? new DomainSocketAddress(target.place()) : tcp(target.place()));
         connecting.addListener((ChannelFuture connected) -> {
             if (!connected.isSuccess()) {
-                agreed.completeExceptionally(connected.cause());
+                agreed.completeExceptionally(new IOException(
+                        "nobody listens on " + target.place() + ": " + why(connected.cause()), connected.cause()));
             }
         });
         // The handshake completes on the event loop, before it takes itself out of the pipeline.
@@ -68,6 +70,10 @@ final class NbdClient implements BlockClient {
             connecting.channel().pipeline().addLast(client.new Replies());
             return client;
         });
+    }
+
+    private static String why(Throwable cause) {
+        return cause instanceof FileNotFoundException ? "no such socket" : cause.toString();
     }
 
     private static SocketAddress tcp(String place) {
