@@ -10,6 +10,7 @@ import io.blocktap.transport.sys.NativeException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -43,6 +44,7 @@ public final class BlockFile implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BlockFile.class);
     private static final int ZEROES_BYTES = 1 << 20;
     private static final int MODE = 0644;
+    private static final int LOGGED_FAILURES = 5;
 
     private final Path path;
     private final Fd fd;
@@ -50,6 +52,7 @@ public final class BlockFile implements AutoCloseable {
     private final boolean isDevice;
     private final long sizeBytes;
     private final int sectorBytes;
+    private final AtomicLong failures = new AtomicLong();
     private final AtomicBoolean poisoned = new AtomicBoolean();
     private final MappedRegion zeroes;
     private volatile boolean punchRefused;
@@ -158,8 +161,11 @@ public final class BlockFile implements AutoCloseable {
 
     private static void lock(Path path, Fd fd, Access access) throws StageException {
         int result = access == Access.READ_ONLY ? Libc.lockShared(fd) : Libc.lockExclusive(fd);
+        if (result == 0) {
+            result = QemuLocks.take(fd, access);
+        }
         if (result == -Errno.EAGAIN) {
-            throw new StageException(path + " is in use by another server"
+            throw new StageException(path + " is in use by another program"
                     + (access == Access.READ_ONLY ? ", which writes it" : "; two could destroy it"));
         }
         if (result < 0) {
@@ -438,16 +444,23 @@ public final class BlockFile implements AutoCloseable {
     }
 
     private BlockStatus failed(String what, long offset, int errno) {
-        if (errno == Errno.ENOSPC || errno == Errno.EDQUOT) {
-            LOG.warn("{}: {} at {}: {}", path, what, offset, Errno.describe(errno));
-            return BlockStatus.NO_SPACE;
-        }
-        return failed(what, offset, Errno.describe(errno));
+        BlockStatus status =
+                errno == Errno.ENOSPC || errno == Errno.EDQUOT ? BlockStatus.NO_SPACE : BlockStatus.IO_ERROR;
+        complain(what, offset, Errno.describe(errno));
+        return status;
     }
 
     private BlockStatus failed(String what, long offset, String why) {
-        LOG.warn("{}: {} at {} failed: {}", path, what, offset, why);
+        complain(what, offset, why);
         return BlockStatus.IO_ERROR;
+    }
+
+    /** Logs the first failures, and then one in a thousand: a full disk fails every write. */
+    private void complain(String what, long offset, String why) {
+        long count = failures.incrementAndGet();
+        if (count <= LOGGED_FAILURES || count % 1000 == 0) {
+            LOG.warn("{}: {} at {} failed: {} (failure {} of this image)", path, what, offset, why, count);
+        }
     }
 
     @Override

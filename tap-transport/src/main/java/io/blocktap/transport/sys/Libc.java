@@ -68,7 +68,11 @@ public final class Libc {
     private static final int MFD_CLOEXEC_ALLOW_SEALING = 3;
     private static final int F_ADD_SEALS = 1033;
     private static final int SEALS_SHRINK_GROW_SEAL = 7;
+    private static final int F_OFD_GETLK = 36;
     private static final int F_OFD_SETLK = 37;
+    private static final int F_RDLCK = 0;
+    private static final int F_WRLCK = 1;
+    private static final int F_UNLCK = 2;
     private static final int EFD_NONBLOCK_CLOEXEC = 0x80800;
     private static final int LOCK_EX_NB = 6;
     private static final int LOCK_SH_NB = 5;
@@ -262,14 +266,39 @@ public final class Libc {
     }
 
     /**
-     * Takes an open file description lock on a byte range ({@code F_OFD_SETLK}) without waiting. QEMU's file driver locks
-     * single bytes of an image in this way, so that one sees the other.
+     * Takes an open file description lock on a byte range ({@code F_OFD_SETLK}) without waiting.
      *
      * @param flockAddress address of a zeroed 32-byte {@code struct flock} with type, start and length filled in
      * @return 0, or {@code -errno}: {@code -EAGAIN} when the range is locked against it
      */
     public static int lockRange(Fd fd, long flockAddress) {
         return fcntl(fd.number(), F_OFD_SETLK, flockAddress) < 0 ? -errno() : 0;
+    }
+
+    /**
+     * Takes a shared open file description lock on one byte ({@code F_OFD_SETLK}) without waiting. It goes with the last descriptor of this
+     * open, a killed process included.
+     *
+     * @return 0, or {@code -errno}: {@code -EAGAIN} when somebody else holds it exclusively
+     */
+    public static int lockByteShared(Fd fd, long at) {
+        ByteBuffer lock = flockOf(F_RDLCK, at);
+        return fcntl(fd.number(), F_OFD_SETLK, addressOf(lock)) < 0 ? -errno() : 0;
+    }
+
+    /** Returns whether another open file description holds a lock, shared or not, on a byte ({@code F_OFD_GETLK}). */
+    public static boolean isByteLocked(Fd fd, long at) {
+        ByteBuffer lock = flockOf(F_WRLCK, at);
+        return fcntl(fd.number(), F_OFD_GETLK, addressOf(lock)) == 0 && lock.getShort(0) != F_UNLCK;
+    }
+
+    /** Makes a {@code struct flock} of 64-bit Linux: type u16 @0, whence u16 @2, start @8, length @16, pid @24. */
+    private static ByteBuffer flockOf(int type, long at) {
+        return ByteBuffer.allocateDirect(32)
+                .order(ByteOrder.nativeOrder())
+                .putShort(0, (short) type)
+                .putLong(8, at)
+                .putLong(16, 1);
     }
 
     /**
@@ -346,7 +375,8 @@ public final class Libc {
 
     /** Returns the address of a direct buffer's first byte (index 0). Valid while the buffer is reachable. */
     public static long addressOf(ByteBuffer direct) {
-        return Pointer.nativeValue(Native.getDirectBufferPointer(direct.duplicate().clear()));
+        return Pointer.nativeValue(
+                Native.getDirectBufferPointer(direct.duplicate().clear()));
     }
 
     /**

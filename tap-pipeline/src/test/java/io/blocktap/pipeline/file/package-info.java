@@ -1,0 +1,4 @@
+@NullMarked
+package io.blocktap.pipeline.file;
+
+import org.jspecify.annotations.NullMarked;
