@@ -16,6 +16,7 @@ import io.netty.channel.uring.IoUringIoOps;
 import io.netty.util.concurrent.Future;
 import java.util.ArrayDeque;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,6 +48,7 @@ public final class UringFileQueue implements AutoCloseable {
     private int freeCount;
     private final ArrayDeque<BlockRequest> waiting = new ArrayDeque<>();
     private final ConcurrentLinkedQueue<BlockRequest> handedOver = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean taking = new AtomicBoolean();
     private final Runnable takeHandedOver = this::takeHandedOver;
     private volatile @Nullable IoRegistration registration;
 
@@ -94,15 +96,16 @@ public final class UringFileQueue implements AutoCloseable {
         if (loop.inEventLoop()) {
             submitInLoop(request);
         } else {
-            boolean first = handedOver.isEmpty();
             handedOver.add(request);
-            if (first) {
+            if (!taking.getAndSet(true)) {
                 loop.execute(takeHandedOver);
             }
         }
     }
 
     private void takeHandedOver() {
+        // Before the queue is looked at: what is added after the last look finds it false, and calls again.
+        taking.set(false);
         BlockRequest request;
         while ((request = handedOver.poll()) != null) {
             submitInLoop(request);
