@@ -263,8 +263,8 @@ class DoorbellChannelTest {
 
         assertThat(channel.closeFuture().awaitUninterruptibly(5, TimeUnit.SECONDS))
                 .isTrue();
-        await().untilAsserted(() -> assertThat(events)
-                .containsExactly("active", "java.lang.IllegalStateException: a bug", "inactive"));
+        await().untilAsserted(() ->
+                assertThat(events).containsExactly("active", "java.lang.IllegalStateException: a bug", "inactive"));
         assertThat(channel.eventFd.isOpen()).isFalse();
     }
 

@@ -129,6 +129,11 @@ final class Handshake {
                 message.getInt(40));
     }
 
+    /** Returns the number of data pages in a WELCOME that {@link #parseGeometry} has accepted. */
+    static int dataPages(ByteBuffer message) {
+        return message.getInt(44);
+    }
+
     static ByteBuffer refused(String reason) {
         byte[] text = reason.getBytes(StandardCharsets.UTF_8);
         int length = Math.min(text.length, MAX_REASON_BYTES);

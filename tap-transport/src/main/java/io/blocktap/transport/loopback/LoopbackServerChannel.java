@@ -5,6 +5,7 @@ import io.blocktap.transport.FdPoll;
 import io.blocktap.transport.TapChannelOption;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.sys.Errno;
+import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.NativeException;
 import io.blocktap.transport.sys.SeqPacketSocket;
 import io.netty.channel.ChannelConfig;
@@ -16,12 +17,16 @@ import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.net.SocketAddress;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,11 +43,16 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
     private static final int MAX_HANDSHAKES = 64;
     private static final int ACCEPTS_PER_TURN = 64;
     private static final int ACCEPT_RETRY_MILLIS = 1000;
+    private static final int MAX_DRAINED = 8;
 
-    private final Set<SeqPacketSocket> handshakes = new HashSet<>();
+    private static final int S_IFMT = 0170000;
+    private static final int S_IFSOCK = 0140000;
+
+    private final Set<Pending> handshakes = new HashSet<>();
+    private final AtomicInteger sessions = new AtomicInteger(); // counted down by the children's loops
     private @Nullable SeqPacketSocket socket;
     private @Nullable LoopbackAddress address;
-    private int sessions;
+    private @Nullable Object socketFile;
 
     /** Makes an unbound channel; a bootstrap does so. */
     public LoopbackServerChannel() {
@@ -70,10 +80,13 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         }
         removeStale(loopback.path());
         SeqPacketSocket listening = SeqPacketSocket.listenOn(loopback.path());
+        Path file = Path.of(loopback.path());
         try {
-            Files.setPosixFilePermissions(Path.of(loopback.path()), PosixFilePermissions.fromString("rw-------"));
+            Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+            socketFile = identity(file);
         } catch (IOException e) {
             listening.close();
+            Files.deleteIfExists(file);
             throw e;
         }
         socket = listening;
@@ -87,9 +100,21 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         });
     }
 
+    private static Object identity(Path file) throws IOException {
+        return Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+                .fileKey();
+    }
+
     private static void removeStale(String path) throws IOException {
-        if (!Files.exists(Path.of(path), java.nio.file.LinkOption.NOFOLLOW_LINKS)) {
+        Path file = Path.of(path);
+        if (!Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
             return;
+        }
+        // connect(2) refuses a regular file as it refuses a socket that nobody listens on; only the latter may be
+        // removed.
+        int mode = (Integer) Files.getAttribute(file, "unix:mode", LinkOption.NOFOLLOW_LINKS);
+        if ((mode & S_IFMT) != S_IFSOCK) {
+            throw new TapException(path + " exists and is no socket; remove it or choose another path");
         }
         try {
             SeqPacketSocket.connectTo(path).close();
@@ -97,12 +122,12 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         } catch (NativeException e) {
             if (e.errno() != Errno.ECONNREFUSED) {
                 throw new TapException(
-                        path + " exists and is no socket of a loopback tap (" + Errno.describe(e.errno())
-                                + "); remove it or choose another path",
+                        path + ": another server may listen there (" + Errno.describe(e.errno())
+                                + "); stop it or choose another path",
                         e);
             }
         }
-        Files.delete(Path.of(path));
+        Files.deleteIfExists(file);
     }
 
     // ---- accepting
@@ -135,8 +160,10 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
             int uid = accepted.peerUid();
             if (uid != 0 && uid != ownUid()) {
                 refuse(accepted, "user " + uid + " may not use this tap; only its own user and root may");
-            } else if (handshakes.size() >= MAX_HANDSHAKES || sessions >= options().maxSessions) {
+            } else if (sessions.get() >= options().maxSessions) {
                 refuse(accepted, "too many frontends: " + sessions + " of " + options().maxSessions);
+            } else if (handshakes.size() >= MAX_HANDSHAKES) {
+                refuse(accepted, "too many hand-shakes at a time: " + MAX_HANDSHAKES + "; try again");
             } else {
                 awaitHello(accepted);
             }
@@ -151,32 +178,46 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
     }
 
     private void awaitHello(SeqPacketSocket accepted) {
-        handshakes.add(accepted);
         Pending pending = new Pending(accepted);
+        handshakes.add(pending);
         FdPoll.attach(eventLoop(), accepted.fd(), FdPoll.IN | FdPoll.RDHUP, events -> pending.ready())
                 .addListener((Future<FdPoll> future) -> pending.attached(future));
-        eventLoop().schedule(pending::timedOut, options().handshakeTimeoutMillis, TimeUnit.MILLISECONDS);
     }
 
     private void refuse(SeqPacketSocket accepted, String reason) {
         LOG.warn("{}: refused a frontend: {}", address, reason);
         try {
             accepted.send(Handshake.refused(reason));
+            drain(accepted);
         } catch (NativeException e) {
             LOG.debug("the refused frontend did not wait for the reason: {}", e.getMessage());
         }
         accepted.close();
     }
 
+    /** Takes what lies unread: closed with that, the socket would tell the peer "connection reset" before the reason. */
+    private static void drain(SeqPacketSocket accepted) throws NativeException {
+        for (int i = 0; i < MAX_DRAINED; i++) {
+            SeqPacketSocket.Packet packet = accepted.receive();
+            if (packet == null) {
+                return;
+            }
+            packet.fds().forEach(Fd::close);
+        }
+    }
+
     /** A frontend that has not said HELLO yet. */
     private final class Pending {
         private final SeqPacketSocket accepted;
+        private final Future<?> timeout;
         private @Nullable FdPoll poll;
         private boolean done;
         private boolean handedOver;
 
         Pending(SeqPacketSocket accepted) {
             this.accepted = accepted;
+            this.timeout =
+                    eventLoop().schedule(this::timedOut, options().handshakeTimeoutMillis, TimeUnit.MILLISECONDS);
         }
 
         void attached(Future<FdPoll> future) {
@@ -206,7 +247,7 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
                 if (packet == null) {
                     return;
                 }
-                packet.fds().forEach(io.blocktap.transport.sys.Fd::close);
+                packet.fds().forEach(Fd::close);
                 if (packet.data().limit() == 0) {
                     drop();
                     return;
@@ -231,14 +272,15 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
             }
         }
 
-        private void drop() {
+        void drop() {
             finish();
             accepted.close();
         }
 
         private void finish() {
             done = true;
-            handshakes.remove(accepted);
+            timeout.cancel(false);
+            handshakes.remove(this);
             FdPoll current = poll;
             if (current != null) {
                 current.detach();
@@ -254,8 +296,8 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
             refuse(accepted, "no memory for the ring: " + e.getMessage());
             return;
         }
-        sessions++;
-        child.closeFuture().addListener(future -> eventLoop().execute(() -> sessions--));
+        sessions.incrementAndGet();
+        child.closeFuture().addListener(future -> sessions.decrementAndGet());
         pipeline().fireChannelRead(child);
         pipeline().fireChannelReadComplete();
     }
@@ -265,14 +307,17 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
     @Override
     protected void doClose() throws Exception {
         super.doClose();
-        handshakes.forEach(SeqPacketSocket::close);
-        handshakes.clear();
+        List.copyOf(handshakes).forEach(Pending::drop);
         SeqPacketSocket listening = socket;
         LoopbackAddress bound = address;
         socket = null;
         if (listening != null && bound != null) {
             listening.close();
-            Files.deleteIfExists(Path.of(bound.path()));
+            Path file = Path.of(bound.path());
+            // Somebody may have removed our file, and another server made its own.
+            if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && identity(file).equals(socketFile)) {
+                Files.deleteIfExists(file);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelPromise;
 import io.netty.util.concurrent.Future;
 import java.net.SocketAddress;
+import java.nio.channels.ClosedChannelException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -93,6 +94,9 @@ public final class LoopbackTapChannel extends TapChannel {
 
     /** Lets the frontend in: hands it the shared memory. Requests follow. On the loop, once. */
     public void welcome(LoopbackGeometry geometry) {
+        if (!isOpen()) {
+            return; // it went away meanwhile
+        }
         try {
             int dataPages = hello.dataPages();
             socket.send(Handshake.geometry(Handshake.WELCOME, geometry, dataPages), memory, kick, call);
@@ -106,6 +110,9 @@ public final class LoopbackTapChannel extends TapChannel {
 
     /** Sends the frontend away, with a reason for its user, and closes the channel. On the loop. */
     public void refuse(String reason) {
+        if (!isOpen()) {
+            return;
+        }
         try {
             socket.send(Handshake.refused(reason));
         } catch (NativeException e) {
@@ -148,6 +155,11 @@ public final class LoopbackTapChannel extends TapChannel {
                         promise.setFailure(future.cause());
                         return;
                     }
+                    if (!isOpen()) {
+                        future.getNow().detach();
+                        promise.setFailure(new ClosedChannelException());
+                        return;
+                    }
                     socketPoll = future.getNow();
                     watchThen(kick, promise);
                     socketReady();
@@ -172,6 +184,9 @@ public final class LoopbackTapChannel extends TapChannel {
 
     @Override
     protected void doClose() throws Exception {
+        if (!isOpen()) {
+            return; // a failed registration closes twice
+        }
         super.doClose();
         FdPoll current = socketPoll;
         if (current != null) {
@@ -181,6 +196,7 @@ public final class LoopbackTapChannel extends TapChannel {
         memory.close();
         kick.close();
         call.close();
+        guest.closed = true;
         // Requests in flight hold references of their own.
         region.release();
     }
@@ -201,6 +217,7 @@ public final class LoopbackTapChannel extends TapChannel {
         private final int ringPages;
         private final int allPages;
         private final RegionBuf all;
+        private boolean closed;
 
         LoopbackMemory(MappedRegion mapping, int ringPages) {
             this.mapping = mapping;
@@ -221,12 +238,18 @@ public final class LoopbackTapChannel extends TapChannel {
 
         @Override
         public boolean copyIn(int gref, int pageOffset, int length, ByteBuf target, int targetIndex) {
+            if (closed) {
+                return false;
+            }
             all.getBytes(gref * Blkif.PAGE_BYTES + pageOffset, target, targetIndex, length);
             return true;
         }
 
         @Override
         public boolean copyOut(ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
+            if (closed) {
+                return false; // a request that ends after its ring: the pages may be unmapped
+            }
             all.setBytes(gref * Blkif.PAGE_BYTES + pageOffset, source, sourceIndex, length);
             return true;
         }

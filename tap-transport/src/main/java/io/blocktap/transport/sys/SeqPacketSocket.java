@@ -30,8 +30,9 @@ public final class SeqPacketSocket implements AutoCloseable {
     private static final int MSG_NOSIGNAL = 0x4000;
     private static final int MSG_CMSG_CLOEXEC = 0x40000000;
     private static final int MAX_PATH_BYTES = 107;
-    private static final int BACKLOG = 64;
+    private static final int BACKLOG = 1024; // a connect beyond it fails with EAGAIN at once
     private static final int ECONNABORTED = 103;
+    private static final int ECONNRESET = 104;
 
     // One native block a call: msghdr (56 bytes), iovec (16), control (16 + 4 * MAX_FDS), payload.
     private static final int IOVEC = 56;
@@ -200,6 +201,10 @@ public final class SeqPacketSocket implements AutoCloseable {
     public @org.jspecify.annotations.Nullable Packet receive() throws NativeException {
         try (MessageBlock block = new MessageBlock(MAX_PACKET_BYTES, MAX_FDS)) {
             long length = recvmsg(fd.number(), block.address, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+            if (length < 0 && Native.getLastError() == ECONNRESET) {
+                // The peer closed without reading all we sent. That is told once, before the packets that it had sent.
+                length = recvmsg(fd.number(), block.address, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+            }
             if (length < 0) {
                 int errno = Native.getLastError();
                 if (errno == Errno.EAGAIN || errno == Errno.EINTR) {
