@@ -10,6 +10,7 @@ import io.netty.channel.EventLoopGroup;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
 
 /**
  * A small asynchronous block client over a loopback ring: connect, read, write, flush, discard.
@@ -38,20 +39,32 @@ public final class LoopbackFrontend implements AutoCloseable {
         public static final Options DEFAULT =
                 new Options(BlkifLayout.X86_64, 1, 32, Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST * Blkif.PAGE_BYTES);
 
+        /** Checks the numbers. */
+        public Options {
+            if (queueDepth < 1 || requestBytes < Blkif.PAGE_BYTES || requestBytes % Blkif.PAGE_BYTES != 0) {
+                throw new IllegalArgumentException("queue depth " + queueDepth + ", requests of " + requestBytes
+                        + " bytes; at least 1, and a multiple of " + Blkif.PAGE_BYTES);
+            }
+        }
+
         int dataPages() {
             return queueDepth * (requestBytes / Blkif.PAGE_BYTES + 1);
         }
     }
 
     private final LoopbackFrontendChannel channel;
-    private final Options options;
+    private final int pieceBytes;
     private final ArrayDeque<FrontRequest> free = new ArrayDeque<>();
     private final ArrayDeque<Piece> waiting = new ArrayDeque<>();
     private boolean publishScheduled;
 
     private LoopbackFrontend(LoopbackFrontendChannel channel, Options options) {
         this.channel = channel;
-        this.options = options;
+        this.pieceBytes = Math.min(options.requestBytes(), channel.maxSegments() * Blkif.PAGE_BYTES);
+        for (int i = 0; i < options.queueDepth(); i++) {
+            free.add(channel.newRequest(pieceBytes));
+        }
+        channel.closeFuture().addListener(closed -> failWaiting());
     }
 
     /** Connects with {@link Options#DEFAULT}. */
@@ -80,23 +93,11 @@ public final class LoopbackFrontend implements AutoCloseable {
                         result.completeExceptionally(future.cause());
                         return;
                     }
-                    LoopbackFrontend frontend = new LoopbackFrontend(channel, options);
-                    frontend.prepare();
-                    if (!result.complete(frontend)) {
+                    if (!result.complete(new LoopbackFrontend(channel, options))) {
                         channel.close();
                     }
                 });
         return result;
-    }
-
-    private void prepare() {
-        int bytes = channel.geometry().maxIndirectSegments() == 0
-                ? Math.min(options.requestBytes(), Options.DEFAULT.requestBytes())
-                : Math.min(options.requestBytes(), channel.geometry().maxIndirectSegments() * Blkif.PAGE_BYTES);
-        for (int i = 0; i < options.queueDepth(); i++) {
-            free.add(channel.newRequest(bytes));
-        }
-        channel.closeFuture().addListener(closed -> failWaiting());
     }
 
     /** Returns the channel, for issuing requests without a future; on its event loop only. */
@@ -136,7 +137,7 @@ public final class LoopbackFrontend implements AutoCloseable {
         return submit(new Piece(Blkif.BLKIF_OP_FLUSH_DISKCACHE, 0, 0, io.netty.buffer.Unpooled.EMPTY_BUFFER, 0));
     }
 
-    /** Discards a range; offset and length in bytes, multiples of 512, at most 1 TiB. */
+    /** Discards a range; offset and length in bytes, multiples of 512; less than 1 TiB. */
     public CompletableFuture<Void> discard(long offsetBytes, long lengthBytes) {
         requireSectors(offsetBytes, lengthBytes);
         return submit(new Piece(
@@ -156,7 +157,6 @@ public final class LoopbackFrontend implements AutoCloseable {
 
     private CompletableFuture<Void> transfer(int operation, long offset, ByteBuf buffer, int index, int length) {
         requireSectors(offset, length);
-        int pieceBytes = Math.min(options.requestBytes(), maxRequestBytes());
         CompletableFuture<?>[] pieces = new CompletableFuture<?>[(length + pieceBytes - 1) / pieceBytes];
         for (int i = 0; i < pieces.length; i++) {
             int start = i * pieceBytes;
@@ -171,16 +171,15 @@ public final class LoopbackFrontend implements AutoCloseable {
         return CompletableFuture.allOf(pieces);
     }
 
-    private int maxRequestBytes() {
-        return Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, channel.geometry().maxIndirectSegments())
-                * Blkif.PAGE_BYTES;
-    }
-
     private CompletableFuture<Void> submit(Piece piece) {
         if (channel.eventLoop().inEventLoop()) {
             start(piece);
         } else {
-            channel.eventLoop().execute(() -> start(piece));
+            try {
+                channel.eventLoop().execute(() -> start(piece));
+            } catch (RejectedExecutionException e) {
+                piece.end(FrontRequest.CONNECTION_LOST);
+            }
         }
         return piece;
     }
@@ -191,7 +190,10 @@ public final class LoopbackFrontend implements AutoCloseable {
             waiting.add(piece);
             return;
         }
-        issue(piece, request);
+        if (!issue(piece, request)) {
+            free.add(request);
+            return;
+        }
         if (!publishScheduled) {
             publishScheduled = true;
             channel.eventLoop().execute(() -> {
@@ -201,24 +203,37 @@ public final class LoopbackFrontend implements AutoCloseable {
         }
     }
 
-    private void issue(Piece piece, FrontRequest request) {
+    /** Returns false, and fails the piece, when the caller's buffer can not be read. */
+    private boolean issue(Piece piece, FrontRequest request) {
         if (piece.operation == Blkif.BLKIF_OP_WRITE && channel.isActive()) {
-            request.data().setBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+            try {
+                request.data().setBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+            } catch (RuntimeException e) {
+                piece.completeExceptionally(e);
+                return false;
+            }
         }
         request.describe(piece.operation, piece.sector, piece.sectors).attach(piece);
         channel.issue(request, this::ended);
+        return true;
     }
 
     private void ended(FrontRequest request, int status) {
         Piece piece = (Piece) request.attachment();
         if (status == Blkif.BLKIF_RSP_OKAY && piece.operation == Blkif.BLKIF_OP_READ) {
-            request.data().getBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+            try {
+                request.data().getBytes(0, piece.buffer, piece.index, piece.sectors << Blkif.SECTOR_SHIFT);
+            } catch (RuntimeException e) {
+                piece.completeExceptionally(e);
+            }
         }
-        Piece next = waiting.poll();
-        if (next != null) {
-            issue(next, request); // published at the end of the turn, with the others
-        } else {
-            free.add(request);
+        // After the end of the ring those that wait are failed one after another, not one inside another.
+        Piece next = status == FrontRequest.CONNECTION_LOST ? null : waiting.poll();
+        while (next != null && !issue(next, request)) {
+            next = waiting.poll();
+        }
+        if (next == null) {
+            free.add(request); // else published at the end of the turn, with the others
         }
         piece.end(status);
     }
@@ -230,10 +245,13 @@ public final class LoopbackFrontend implements AutoCloseable {
         }
     }
 
-    /** Closes the ring. Requests in flight fail. */
+    /** Closes the ring. Requests in flight fail. Waits until it is closed, unless called on the frontend's event loop. */
     @Override
     public void close() {
-        channel.close().awaitUninterruptibly();
+        ChannelFuture closed = channel.close();
+        if (!channel.eventLoop().inEventLoop()) {
+            closed.awaitUninterruptibly();
+        }
     }
 
     /** One ring request's worth of a transfer. */

@@ -13,7 +13,9 @@ import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.NativeException;
 import io.blocktap.transport.sys.SeqPacketSocket;
 import io.netty.channel.ChannelPromise;
+import io.netty.channel.ConnectTimeoutException;
 import io.netty.util.concurrent.Future;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.SocketAddress;
 import java.nio.ByteBuffer;
@@ -22,6 +24,7 @@ import java.nio.channels.ClosedChannelException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,6 +37,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: the channel's event loop, for everything but the {@code Channel} methods.
  */
 public final class LoopbackFrontendChannel extends DoorbellChannel {
+    /** Most rounds in which responses are taken before other channels of the loop get their turn. */
+    private static final int ROUNDS_PER_TURN = 64;
+
     /** ABI of the ring; set before connecting. */
     private final BlkifLayout layout;
 
@@ -45,6 +51,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
     private @Nullable SeqPacketSocket socket;
     private @Nullable FdPoll socketPoll;
     private @Nullable ChannelPromise connecting;
+    private @Nullable Future<?> connectTimeout;
     private @Nullable LoopbackAddress remote;
     private @Nullable MappedRegion region;
     private @Nullable FrontRing ring;
@@ -100,21 +107,46 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             }
             try {
                 remote = address;
-                SeqPacketSocket connected = SeqPacketSocket.connectTo(address.path());
-                socket = connected;
-                connected.send(Handshake.hello(new Handshake.Hello(layout, ringPages, dataPages, address.diskName())));
+                socket = SeqPacketSocket.connectTo(address.path());
                 connecting = promise;
-                FdPoll.attach(eventLoop(), connected.fd(), FdPoll.IN | FdPoll.RDHUP, events -> socketReady())
-                        .addListener((Future<FdPoll> future) -> socketWatched(future));
-            } catch (java.io.IOException e) {
+                sayHello(socket, address);
+            } catch (IOException e) {
                 ConnectException failure =
                         new ConnectException("no loopback tap at " + remoteAddress + ": " + e.getMessage());
                 failure.initCause(e);
-                safeSetFailure(promise, failure);
-                closeIfClosed();
-                LoopbackFrontendChannel.this.close();
+                connecting = promise;
+                failConnect(failure);
             }
         }
+    }
+
+    private void sayHello(SeqPacketSocket connected, LoopbackAddress address) throws IOException {
+        ByteBuffer hello = Handshake.hello(new Handshake.Hello(layout, ringPages, dataPages, address.diskName()));
+        try {
+            connected.send(hello);
+        } catch (NativeException e) {
+            socketReady(); // a tap that refuses us at once has said why before it closed
+            if (connecting == null) {
+                return;
+            }
+            throw e;
+        }
+        int millis = config().getConnectTimeoutMillis();
+        if (millis > 0) {
+            connectTimeout = eventLoop()
+                    .schedule(
+                            () -> failConnect(new ConnectTimeoutException(
+                                    "no answer from the loopback tap at " + address + " within " + millis + " ms")),
+                            millis,
+                            TimeUnit.MILLISECONDS);
+        }
+        FdPoll.attach(
+                        eventLoop(),
+                        connected.fd(),
+                        FdPoll.IN | FdPoll.RDHUP,
+                        events -> socketReady(),
+                        this::closeBecauseLoopEnds)
+                .addListener((Future<FdPoll> future) -> socketWatched(future));
     }
 
     private void socketWatched(Future<FdPoll> future) {
@@ -122,13 +154,27 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             failConnect(future.cause());
             return;
         }
+        if (!isOpen()) {
+            future.getNow().detach();
+            return;
+        }
         socketPoll = future.getNow();
         socketReady();
     }
 
-    private void failConnect(Throwable cause) {
+    private @Nullable ChannelPromise endConnecting() {
         ChannelPromise promise = connecting;
         connecting = null;
+        Future<?> timeout = connectTimeout;
+        connectTimeout = null;
+        if (timeout != null) {
+            timeout.cancel(false);
+        }
+        return promise;
+    }
+
+    private void failConnect(Throwable cause) {
+        ChannelPromise promise = endConnecting();
         if (promise != null) {
             promise.tryFailure(cause);
         }
@@ -193,19 +239,21 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             kick = fds.get(1);
             call = fds.get(2);
             geometry = Handshake.parseGeometry(data);
+            if (Handshake.dataPages(data) != dataPages) {
+                throw new TapException(
+                        Handshake.dataPages(data) + " data pages were given, " + dataPages + " were asked for");
+            }
             MappedRegion mapped = MappedRegion.shared(memory, (ringPages + dataPages) * Blkif.PAGE_BYTES);
             region = mapped;
             ring = new FrontRing(mapped.view(), layout, ringPages);
             nextPage = ringPages;
         }
         watch(fds.get(2)).addListener((Future<Object> future) -> {
-            ChannelPromise promise = connecting;
-            connecting = null;
             if (!future.isSuccess()) {
-                connecting = promise;
                 failConnect(future.cause());
                 return;
             }
+            ChannelPromise promise = endConnecting();
             setActive(true);
             if (promise != null && !promise.trySuccess()) {
                 close();
@@ -241,6 +289,12 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         return (ring == null ? 0 : ring().inFlight()) + waiting.size();
     }
 
+    /** Returns the most segments of one request: what the disk allows, as far as one indirect page describes it. */
+    int maxSegments() {
+        int indirect = Math.min(geometry().maxIndirectSegments(), Blkif.SEGMENTS_PER_INDIRECT_PAGE);
+        return Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, indirect);
+    }
+
     /**
      * Makes a request with data pages of its own, for as long as the channel lives.
      *
@@ -250,7 +304,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
      */
     public FrontRequest newRequest(int maxBytes) {
         int pages = (maxBytes + Blkif.PAGE_BYTES - 1) / Blkif.PAGE_BYTES;
-        int most = Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, geometry().maxIndirectSegments());
+        int most = maxSegments();
         boolean indirect = pages > Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST;
         if (pages > most) {
             throw new IllegalArgumentException(
@@ -349,22 +403,27 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
             return false;
         }
         try {
-            do {
+            for (int round = 0; round < ROUNDS_PER_TURN; round++) {
                 int slot;
-                while ((slot = current.take()) >= 0) {
+                // A listener may close the channel, and the ring's memory is gone then.
+                while (isActive() && (slot = current.take()) >= 0) {
                     ended(current.memory(), slot);
                 }
-                while (!waiting.isEmpty() && current.free() > 0) {
+                while (isActive() && !waiting.isEmpty() && current.free() > 0) {
                     put(waiting.remove());
                 }
                 publish();
                 pipeline().fireChannelReadComplete();
-            } while (isActive() && current.arm());
+                if (!isActive() || !current.arm()) {
+                    return false;
+                }
+            }
+            return true;
         } catch (RingProtocolException e) {
             pipeline().fireExceptionCaught(e);
             close();
+            return false;
         }
-        return false;
     }
 
     private void ended(ByteBuffer memory, int slot) {
@@ -378,9 +437,13 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         end(request, status);
     }
 
-    private static void end(FrontRequest request, int status) {
+    private void end(FrontRequest request, int status) {
         request.inFlight = false;
-        request.listener.ended(request, status);
+        try {
+            request.listener.ended(request, status);
+        } catch (RuntimeException e) {
+            pipeline().fireExceptionCaught(e); // the other requests' responses must not be lost with it
+        }
     }
 
     // ---- the end
@@ -388,8 +451,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
     @Override
     protected void doClose() throws Exception {
         super.doClose();
-        ChannelPromise promise = connecting;
-        connecting = null;
+        ChannelPromise promise = endConnecting();
         if (promise != null) {
             promise.tryFailure(new ClosedChannelException());
         }
