@@ -22,7 +22,7 @@
 #   -j CMD       command that starts the other server; {socket} and {chain} are replaced. Default:
 #                ./blocktap serve --tap loopback:unix={socket} {chain}
 #   -N CHAIN     {chain} for null (default null)           -M CHAIN   for memory (default memory:size=SIZE)
-#   -C ARGS      more arguments of ring-backend, e.g. "--spin-us 50"
+#   -C ARGS      more arguments of ring-backend, e.g. "--spin-us 50" or "--small-pages"
 #   -F ARGS      more arguments of ring-frontend
 #   -x           C only
 #   -o FILE      append every sample as TSV: setup terminator qd round server iops server_cpu_ns frontend_cpu_us p50_us

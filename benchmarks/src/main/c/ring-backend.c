@@ -75,6 +75,7 @@ static struct session *sessions[MAX_SESSIONS];
 static unsigned session_count;
 static int epoll_fd;
 static uint64_t spin_ns;
+static bool small_pages;
 static bool verbose;
 
 /* ---- one request ---- */
@@ -664,7 +665,7 @@ static void open_disk(const char *terminator, uint64_t size)
         if (disk.memory == MAP_FAILED) {
             die(EXIT_RUN, "memory: mmap of %llu bytes: %s", (unsigned long long)bytes, strerror(errno));
         }
-        madvise(disk.memory, bytes, MADV_HUGEPAGE);
+        madvise(disk.memory, bytes, small_pages ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
     } else if (strncmp(terminator, "file:", 5) == 0) {
         disk.terminator = TERMINATOR_FILE;
         int how = disk.read_only ? O_RDONLY : O_RDWR | (size != 0 ? O_CREAT : 0);
@@ -721,6 +722,7 @@ __attribute__((noreturn)) static void usage(int code)
             "  --indirect N     most segments of an INDIRECT request, 0 to %d (default %d; 0: not offered)\n"
             "  --spin-us N      poll the rings N us after the last request before sleeping (default 0)\n"
             "  --cpu N          run on this core\n"
+            "  --small-pages    memory: no huge pages, like the direct memory of a JVM\n"
             "  --verbose        tell why sessions end\n",
             MAX_INDIRECT_SEGMENTS, MAX_INDIRECT_SEGMENTS);
     exit(code);
@@ -734,6 +736,7 @@ int main(int argc, char **argv)
         {"size", required_argument, NULL, 's'}, {"read-only", no_argument, NULL, 'r'},
         {"indirect", required_argument, NULL, 'i'}, {"spin-us", required_argument, NULL, 'u'},
         {"cpu", required_argument, NULL, 'c'}, {"verbose", no_argument, NULL, 'v'},
+        {"small-pages", no_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'}, {0},
     };
     uint64_t size = 0;
@@ -746,6 +749,7 @@ int main(int argc, char **argv)
         case 'u': spin_ns = parse_number("--spin-us", optarg, 0, 1000000) * 1000; break;
         case 'c': pin_to_cpu((unsigned)parse_number("--cpu", optarg, 0, CPU_SETSIZE - 1)); break;
         case 'v': verbose = true; break;
+        case 'p': small_pages = true; break;
         case 'h': usage(0);
         default: usage(EXIT_USAGE);
         }
