@@ -1,7 +1,9 @@
 package io.blocktap.launcher;
 
 import java.io.PrintWriter;
+import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -39,27 +41,23 @@ final class BlocktapCommand implements Callable<Integer> {
             names = {"-h", "--help"},
             usageHelp = true,
             description = "Show this help.")
-    private boolean help;
+    boolean help;
 
     @Option(
             names = {"-V", "--version"},
             versionHelp = true,
             description = "Show the version, and what this machine offers.")
-    private boolean version;
+    boolean version;
 
     @Override
     public Integer call() {
         PrintWriter err = spec.commandLine().getErr();
-        err.println("blocktap: say what to do; the commands are "
-                + String.join(
-                        ", ",
-                        spec.subcommands().keySet().stream()
-                                .filter(name -> !spec.subcommands()
-                                        .get(name)
-                                        .getCommandSpec()
-                                        .usageMessage()
-                                        .hidden())
-                                .toList()));
+        String commands = spec.subcommands().entrySet().stream()
+                .filter(command ->
+                        !command.getValue().getCommandSpec().usageMessage().hidden())
+                .map(Map.Entry::getKey)
+                .collect(Collectors.joining(", "));
+        err.println("blocktap: say what to do; the commands are " + commands);
         err.println("blocktap: see 'blocktap --help'");
         return Main.USAGE;
     }

@@ -3,9 +3,13 @@ package io.blocktap.launcher;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.Suggestions;
+import java.io.OutputStreamWriter;
+import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine;
 import picocli.CommandLine.Help.Ansi;
@@ -25,7 +29,11 @@ public final class Main {
 
     /** Runs the program and ends the process with its exit code. */
     public static void main(String[] arguments) {
-        System.exit(run(new PrintWriter(System.out, true), new PrintWriter(System.err, true), arguments));
+        System.exit(run(writer(System.out), writer(System.err), arguments));
+    }
+
+    private static PrintWriter writer(PrintStream stream) {
+        return new PrintWriter(new OutputStreamWriter(stream, StandardCharsets.UTF_8), true);
     }
 
     /**
@@ -45,8 +53,8 @@ public final class Main {
         }
         CommandLine line = commandLine().setOut(out).setErr(err);
         if (end >= 0) {
-            ServeCommand serve = (ServeCommand)
-                    line.getSubcommands().get("serve").getCommandSpec().userObject();
+            CommandLine command = Objects.requireNonNull(line.getSubcommands().get("serve"));
+            ServeCommand serve = (ServeCommand) command.getCommandSpec().userObject();
             serve.captive(captive);
             if (own.isEmpty() || !own.get(0).equals("serve")) {
                 return complain(line, "'--' stands before the command of 'serve ... -- COMMAND' only");

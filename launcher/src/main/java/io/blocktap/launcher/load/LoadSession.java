@@ -17,9 +17,11 @@ import java.util.concurrent.TimeUnit;
 public final class LoadSession {
     private static final long CONNECT_SECONDS = 30;
     private static final long PROGRESS_MILLIS = 100;
+    private static final long STALL_SECONDS = 30;
 
     private final EventLoopGroup group;
     private final PrintWriter out;
+    private final long stallSeconds;
     private final List<BlockClient> clients = new ArrayList<>();
     private final LoadStats stats = new LoadStats();
 
@@ -30,8 +32,14 @@ public final class LoadSession {
      * @param out for the lines
      */
     public LoadSession(EventLoopGroup group, PrintWriter out) {
+        this(group, out, STALL_SECONDS);
+    }
+
+    /** Makes a session that gives up after a time without an answer. */
+    LoadSession(EventLoopGroup group, PrintWriter out, long stallSeconds) {
         this.group = group;
         this.out = out;
+        this.stallSeconds = stallSeconds;
     }
 
     /**
@@ -104,7 +112,7 @@ public final class LoadSession {
         say("begin");
         join(onLoop(() -> {
             stats.counting(true);
-            return new Runner(client, workload, stats).start();
+            return run(client, workload);
         }));
         progress.cancel(false);
         say("end");
@@ -122,6 +130,12 @@ public final class LoadSession {
         if (writes && !client.isWritable()) {
             throw new IOException("the disk is read-only; choose a workload that only reads");
         }
+    }
+
+    private CompletableFuture<Void> run(BlockClient client, Workload workload) {
+        Runner runner = new Runner(client, workload, stats);
+        var looking = group.next().scheduleAtFixedRate(runner::look, stallSeconds, stallSeconds, TimeUnit.SECONDS);
+        return runner.start().whenComplete((done, failure) -> looking.cancel(false));
     }
 
     private <T> CompletableFuture<T> onLoop(java.util.function.Supplier<CompletableFuture<T>> task) {
@@ -147,7 +161,7 @@ public final class LoadSession {
             workloads.add(workload);
             ends.add(onLoop(() -> {
                 client.slots().forEach(slot -> new Content(spec.seed()).fill(slot.data, 0, spec.blockBytes() & ~7));
-                return new Runner(client, workload, stats).start();
+                return run(client, workload);
             }));
         }
         schedule(spec, workloads);

@@ -4,6 +4,7 @@ import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.buffer.UnpooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
@@ -29,6 +30,9 @@ final class NbdClient implements BlockClient {
     private static final int REPLY_BYTES = 16;
     private static final int BATCH_BYTES = 64 << 10;
 
+    /** Slots live as long as the client; watching each access of theirs for leaks would take most of a test. */
+    private static final UnpooledByteBufAllocator BUFFERS = new UnpooledByteBufAllocator(true, true);
+
     private final Channel channel;
     private final NbdHandshake.Export export;
     private final List<Slot> slots = new ArrayList<>();
@@ -39,7 +43,7 @@ final class NbdClient implements BlockClient {
         this.channel = channel;
         this.export = export;
         for (int i = 0; i < depth; i++) {
-            slots.add(new Slot(i, PooledByteBufAllocator.DEFAULT.directBuffer(requestBytes, requestBytes)));
+            slots.add(new Slot(i, BUFFERS.directBuffer(requestBytes, requestBytes)));
         }
     }
 

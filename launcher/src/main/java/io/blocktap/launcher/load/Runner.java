@@ -12,6 +12,8 @@ final class Runner implements BlockClient.Listener {
     private final ArrayDeque<Slot> idle = new ArrayDeque<>();
     private final CompletableFuture<Void> done = new CompletableFuture<>();
     private int inFlight;
+    private long endedCount;
+    private long endedAtLastLook = -1;
 
     Runner(BlockClient client, Workload workload, LoadStats stats) {
         this.client = client;
@@ -55,6 +57,7 @@ final class Runner implements BlockClient.Listener {
     public void ended(Slot slot, boolean ok) {
         long now = System.nanoTime();
         inFlight--;
+        endedCount++;
         stats.count(slot, ok, now);
         if (ok) {
             workload.check(slot);
@@ -67,6 +70,15 @@ final class Runner implements BlockClient.Listener {
         if (inFlight == 0) {
             fill();
         }
+    }
+
+    /** Called from time to time: gives up if nothing was answered since the last call. */
+    void look() {
+        if (endedCount == endedAtLastLook) {
+            done.completeExceptionally(new IOException("nothing is answered any more; " + inFlight
+                    + " requests are in flight, the server has lost them or is stuck"));
+        }
+        endedAtLastLook = endedCount;
     }
 
     @Override

@@ -101,7 +101,7 @@ final class ChainResolver {
             stages.add(new DiskOpener.Unopened(factory.name(), factory.create(values)));
             words.add(OptionWords.word(factory.name(), factory.options(), values));
         } catch (ConfigException e) {
-            mistake(where, e.getMessage());
+            mistake(where, String.valueOf(e.getMessage()));
         } catch (StageException e) {
             mistake(where, "'" + word.text() + "': " + e.getMessage());
         }
@@ -144,7 +144,7 @@ final class ChainResolver {
             return Optional.of(
                     new ResolvedTap(factory, values, OptionWords.word(factory.name(), factory.options(), values)));
         } catch (ConfigException e) {
-            mistake(word.where(), e.getMessage());
+            mistake(word.where(), String.valueOf(e.getMessage()));
             return Optional.empty();
         }
     }

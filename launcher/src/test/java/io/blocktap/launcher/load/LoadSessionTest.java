@@ -7,7 +7,9 @@ import io.blocktap.launcher.TestStages;
 import io.blocktap.launcher.server.BlocktapServer;
 import io.blocktap.launcher.server.EventLoopKind;
 import io.blocktap.launcher.server.EventLoops;
+import io.blocktap.launcher.server.ServerSettings;
 import io.blocktap.pipeline.BlockOp;
+import io.blocktap.pipeline.StageException;
 import io.netty.channel.EventLoopGroup;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -119,7 +121,7 @@ final class LoadSessionTest {
     void failedRequestsAreAFailure(String tap) throws Exception {
         try (BlocktapServer server = serve(tap, "no-flush memory:1M")) {
             assertThatThrownBy(() -> drive(server, verified())).hasMessage("1 requests failed");
-        } catch (io.blocktap.pipeline.StageException e) {
+        } catch (StageException e) {
             assertThat(e).hasMessageContaining("the last flush failed");
         }
     }
@@ -156,6 +158,24 @@ final class LoadSessionTest {
 
             assertThatThrownBy(() -> drive(server, tooShort)).hasMessageStartingWith("no request ended while it was");
         }
+    }
+
+    @Test
+    void givesUpOnAServerThatLosesRequests() throws Exception {
+        BlocktapServer server = BlocktapServer.builder()
+                .modules(new TestStages())
+                .settings(ServerSettings.DEFAULT.with("", ServerSettings.DRAIN_TIMEOUT, "10ms"))
+                .tap("loopback:" + directory.resolve("s.sock"))
+                .disk("", "stuck memory:1M")
+                .start();
+        LoadSession session = new LoadSession(group, new PrintWriter(lines), 1);
+
+        assertThatThrownBy(() -> session.run(Target.parse(server.uris().get(0)), timed("randread", 4096, 1)))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith("nothing is answered any more; 8 requests are in flight");
+        assertThatThrownBy(server::close)
+                .isInstanceOf(StageException.class)
+                .hasMessageStartingWith("not drained within 10ms: ");
     }
 
     @Test
