@@ -16,7 +16,6 @@ import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.util.Optional;
@@ -36,7 +35,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     private final SocketReader reader;
     private final String peer;
     private final NbdOptionDecoder decoder = new NbdOptionDecoder();
-    private ChannelHandlerContext ctx = null;
+    private ChannelHandlerContext ctx;
     private @Nullable ByteBuf received;
     private @Nullable Future<?> timeout;
     private boolean moving;
@@ -82,7 +81,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext unused, Object event) {
-        if (event == NbdTap.CLOSE || event == ChannelInputShutdownEvent.INSTANCE) {
+        if (event == NbdTap.CLOSE) {
             closeAfter(ctx.alloc().directBuffer());
         } else {
             ctx.fireUserEventTriggered(event);
@@ -262,7 +261,10 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         try {
             session = disk.connect(NbdTapFactory.NAME, peer);
         } catch (RefusedException e) {
-            refuse(option, tap.isStopping() ? Nbd.REP_ERR_SHUTDOWN : Nbd.REP_ERR_POLICY, e.getMessage());
+            refuse(
+                    option,
+                    tap.isStopping() ? Nbd.REP_ERR_SHUTDOWN : Nbd.REP_ERR_POLICY,
+                    String.valueOf(e.getMessage()));
             return;
         }
         NbdExport export = describe(disk);

@@ -55,7 +55,7 @@ final class NbdTap implements Tap {
     private final Map<EventLoop, SocketMemory> memory = new ConcurrentHashMap<>();
     private final ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
     private volatile boolean stopping;
-    private Channel server = null;
+    private Channel server;
 
     @SuppressWarnings("NullAway.Init")
     private NbdTap(NbdEndpoint endpoint, NbdLimits limits, DiskRegistry disks, TapLoops loops) {
@@ -79,7 +79,6 @@ final class NbdTap implements Tap {
                 .channelFactory(endpoint.isUnix() ? transport.unixServer() : transport.tcpServer())
                 .childOption(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
                 .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, UNSENT)
-                .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
                 .childHandler(tap.new Initializer(transport));
         if (!endpoint.isUnix()) {
             bootstrap

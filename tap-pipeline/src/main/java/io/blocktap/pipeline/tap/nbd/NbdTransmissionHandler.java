@@ -15,7 +15,6 @@ import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
-import io.netty.channel.socket.ChannelInputShutdownEvent;
 import java.io.IOException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.function.BooleanSupplier;
@@ -64,8 +63,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private final NbdRequest header = new NbdRequest();
     private final Runnable resume = this::resume;
     private final Runnable memoryBack = this::memoryBack;
-    private ChannelHandlerContext ctx = null;
-    private RequestStream stream = null;
+    private ChannelHandlerContext ctx;
+    private RequestStream stream;
 
     private State state = State.SERVING;
     private int inFlight;
@@ -73,7 +72,6 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean stalled;
     private boolean resumeScheduled;
     private boolean waitingForMemory;
-    private boolean inputEnded;
 
     // A WRITE whose payload is still coming: into its own buffer, or to be skipped. Its header is in 'header'.
     private @Nullable RegionBuf payload;
@@ -416,12 +414,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         }
         stalled = false;
         decode();
-        if (!stalled) {
-            if (inputEnded) {
-                finish();
-            } else if (state == State.SERVING) {
-                ctx.channel().config().setAutoRead(true);
-            }
+        if (!stalled && state == State.SERVING) {
+            ctx.channel().config().setAutoRead(true);
         }
         received.trim();
         ctx.fireChannelReadComplete();
@@ -456,12 +450,6 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         if (event == NbdTap.CLOSE) {
             finish();
             flush(ctx);
-        } else if (event == ChannelInputShutdownEvent.INSTANCE) {
-            inputEnded = true;
-            if (!stalled) {
-                finish();
-                flush(ctx);
-            }
         } else {
             ctx.fireUserEventTriggered(event);
         }

@@ -8,7 +8,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import com.sun.management.ThreadMXBean;
-import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.ControlHook;
@@ -524,32 +523,6 @@ final class NbdTapTest {
         haggler.assertClosed();
         closed.get(10, TimeUnit.SECONDS);
         disk.close();
-    }
-
-    @Test
-    void answersAClientThatHasClosedItsHalf() throws Exception {
-        loops(Io.EPOLL, 1);
-        ReferenceDisk reference = new ReferenceDisk(SIZE, WHEN_RELEASED);
-        open("nbd:unix=" + socket() + ",max-requests=2", disk("", reference));
-        RawNbdClient client = client().go("");
-        Frames frames = new Frames();
-        for (int i = 0; i < 2000; i++) {
-            frames.write(i, 0, new byte[50]);
-        }
-        client.send(frames.take());
-        client.shutdownOutput();
-
-        CompletableFuture<Void> released = CompletableFuture.runAsync(() -> {
-            while (reference.seen(BlockOp.WRITE) < 2000 || reference.held() > 0) {
-                reference.release();
-                Thread.onSpinWait();
-            }
-        });
-        for (int i = 0; i < 2000; i++) {
-            assertThat(client.answer(0).errno()).isZero();
-        }
-        client.assertClosed();
-        released.get(10, TimeUnit.SECONDS);
     }
 
     @Test

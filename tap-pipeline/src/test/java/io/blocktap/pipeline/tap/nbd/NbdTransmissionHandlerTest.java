@@ -11,7 +11,6 @@ import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
 import io.blocktap.pipeline.testkit.ReferenceDisk.Answering;
-import io.netty.channel.socket.ChannelInputShutdownEvent;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -350,23 +349,6 @@ final class NbdTransmissionHandlerTest {
             assertErrnos(harness, 0);
             assertThat(harness.channel.isOpen()).isFalse();
             assertThat(harness.reference.seen(BlockOp.FLUSH)).isEqualTo(1);
-        }
-    }
-
-    @Test
-    void answersWhatIsInFlightWhenTheClientSendsNoMore() throws Exception {
-        NbdLimits one = new NbdLimits(1, 1, 64 << 20, Duration.ofSeconds(10));
-        try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, one)) {
-            harness.receive(frames.flush(1).flush(2).take());
-            harness.channel.pipeline().fireUserEventTriggered(ChannelInputShutdownEvent.INSTANCE);
-            assertThat(harness.channel.isOpen()).isTrue();
-
-            harness.reference.release();
-            assertErrnos(harness, 0);
-            harness.reference.release();
-            assertErrnos(harness, 0);
-
-            assertThat(harness.channel.isOpen()).isFalse();
         }
     }
 

@@ -117,10 +117,6 @@ final class RawNbdClient implements AutoCloseable {
         }
     }
 
-    void shutdownOutput() throws IOException {
-        socket.shutdownOutput();
-    }
-
     @Override
     public void close() throws IOException {
         socket.close();
