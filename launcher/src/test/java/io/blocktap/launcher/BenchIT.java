@@ -19,15 +19,7 @@ final class BenchIT {
     @ValueSource(strings = {"loopback", "nbd"})
     void measuresAChain(String tap) throws Exception {
         try (Program program = Program.start(
-                directory,
-                "bench",
-                "--tap",
-                tap,
-                "--rw=randrw",
-                "--qd=4",
-                "--warm-up=100ms",
-                "--time=300ms",
-                "memory:4M")) {
+                directory, "bench", "--tap", tap, "--rw=randrw", "--qd=4", "--warm-up=1s", "--time=1s", "memory:4M")) {
             assertThat(program.rest())
                     .as(program.errors())
                     .hasSize(5)
@@ -64,7 +56,7 @@ final class BenchIT {
         try (Program server = Program.start(directory, "serve", tap, "null")) {
             String uri = server.line().substring("ready: ".length());
             try (Program program = Program.start(
-                    directory, "bench", "--uri", uri, "--warm-up=0s", "--time=200ms", "--bs=64K", "--json")) {
+                    directory, "bench", "--uri", uri, "--warm-up=1s", "--time=1s", "--bs=64K", "--json")) {
                 assertThat(String.join("\n", program.rest()))
                         .contains("\"blockBytes\": 65536", "\"op\": \"read\"", "\"p99.9\": ");
                 assertThat(program.exitCode()).as(program.errors()).isZero();
