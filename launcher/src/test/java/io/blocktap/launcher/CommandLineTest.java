@@ -98,7 +98,7 @@ final class CommandLineTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"--help", "serve --help", "stages --help"})
+    @ValueSource(strings = {"--help", "serve --help", "stages --help", "demo --help", "bench --help"})
     void helpHasExamples(String words) {
         Cli cli = Cli.run(words.split(" "));
 
