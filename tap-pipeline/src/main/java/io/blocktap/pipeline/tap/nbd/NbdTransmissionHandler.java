@@ -128,11 +128,6 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     }
 
     @Override
-    public boolean isInsideFrame() {
-        return payload != null || skip > 0 || received.readable() > 0;
-    }
-
-    @Override
     public void channelRead(ChannelHandlerContext unused, Object message) {
         if (received.isWindow(message)) {
             accept();

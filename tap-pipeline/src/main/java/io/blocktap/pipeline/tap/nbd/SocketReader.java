@@ -22,9 +22,6 @@ final class SocketReader implements RecvByteBufAllocator, RecvByteBufAllocator.E
     interface Target {
         /** Returns a direct buffer with room; the socket owns it, and passes it on with what it has read. */
         ByteBuf nextBuffer();
-
-        /** Returns whether the rest of a frame is missing, so that it is worth while to look for it before the loop sleeps. */
-        boolean isInsideFrame();
     }
 
     private final UncheckedBooleanSupplier filled = this::wasFilled;
@@ -98,11 +95,7 @@ final class SocketReader implements RecvByteBufAllocator, RecvByteBufAllocator.E
 
     @Override
     public boolean continueReading(UncheckedBooleanSupplier maybeMore) {
-        Target present = target;
-        return reads < MAX_READS
-                && config != null
-                && config.isAutoRead()
-                && (maybeMore.get() || present != null && lastBytes > 0 && present.isInsideFrame());
+        return reads < MAX_READS && config != null && config.isAutoRead() && maybeMore.get();
     }
 
     @Override
