@@ -14,7 +14,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -32,32 +34,37 @@ final class HostileNbdIT {
     private static final int FLAGS = 3;
 
     @TempDir
-    private Path directory;
+    private static Path directory;
 
-    private ServedDisk served;
+    private static ServedDisk served;
+
     private VerifyingClient honest;
     private int descriptors;
 
+    /** One server for all of it: what one test does to it, the next would see. */
+    @BeforeAll
+    static void serve() {
+        String tap = "nbd:unix=" + directory.resolve("nbd.sock") + ",handshake-timeout=2s";
+        served = ServedDisk.start(directory, List.of(), List.of("--tap", tap, "count", "memory:16M"));
+    }
+
+    @AfterAll
+    static void theServerEndsWell() {
+        served.close();
+    }
+
     @BeforeEach
-    void serve() {
-        served = ServedDisk.start(
-                directory,
-                List.of(),
-                List.of(
-                        "--tap",
-                        "nbd:unix=" + directory.resolve("nbd.sock") + ",handshake-timeout=1s",
-                        "count",
-                        "memory:16M"));
+    void startHonestClient() {
         honest = VerifyingClient.start(served.nbdSocket(), HONEST_START, HONEST_BYTES);
         descriptors = served.awaitSteadyDescriptors();
     }
 
     @AfterEach
     void theOthersAreUnharmed() {
-        try (ServedDisk server = served) {
-            server.assertAlive();
-            server.awaitDescriptors(descriptors);
-            honest.close();
+        try (VerifyingClient unharmed = honest) {
+            served.assertAlive();
+            served.awaitDescriptors(descriptors);
+            unharmed.assertServed();
         }
     }
 
@@ -111,7 +118,7 @@ final class HostileNbdIT {
             assertThat(noOption.receiveToEnd()).isZero();
             assertThat(halfOption.receiveToEnd()).isZero();
         }
-        assertThat(served.log()).contains("did not choose a disk within 1000 ms");
+        assertThat(served.log()).contains("did not choose a disk within 2000 ms");
     }
 
     @Test
