@@ -83,7 +83,7 @@ final class DriveCommand implements Callable<Integer>, CommonOptions.Holder {
         } catch (IOException e) {
             throw new FailedException(uri + ": " + e.getMessage(), e);
         } finally {
-            group.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(2, TimeUnit.SECONDS);
+            group.shutdownGracefully(1, 1000, TimeUnit.MILLISECONDS).awaitUninterruptibly(2, TimeUnit.SECONDS);
         }
         return Main.OK;
     }

@@ -361,7 +361,7 @@ public final class RequestStream {
             oldestFirst.next = null;
             try {
                 oldestFirst.carryOutPosted();
-            } catch (RuntimeException e) {
+            } catch (Throwable e) {
                 // Answered by two threads: a stage's mistake, for which the others in the batch must not pay.
                 Logs.CHAIN.error("[{}] {}", session.disk().name(), e.getMessage(), e);
             }

@@ -59,6 +59,6 @@ public final class TapLoops implements AutoCloseable {
     public void close() {
         // Buffers are confined to their loops: the slabs are freed there, as the last thing.
         memory.forEach((loop, allocator) -> loop.execute(allocator::close));
-        group.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly(6, TimeUnit.SECONDS);
+        group.shutdownGracefully(1, 5000, TimeUnit.MILLISECONDS).awaitUninterruptibly(6, TimeUnit.SECONDS);
     }
 }

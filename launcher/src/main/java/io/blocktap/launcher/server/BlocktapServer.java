@@ -255,7 +255,7 @@ public final class BlocktapServer implements AutoCloseable {
             loops.close();
             plugins.close();
         } else {
-            loops.group().shutdownGracefully(0, 1, TimeUnit.SECONDS);
+            loops.group().shutdownGracefully(1, 1000, TimeUnit.MILLISECONDS);
         }
         if (failure != null) {
             throw new StageException(failure);

@@ -62,7 +62,7 @@ public final class UringLoop {
             }
         }
         if (unused != null) {
-            unused.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly(6, TimeUnit.SECONDS);
+            unused.shutdownGracefully(1, 5000, TimeUnit.MILLISECONDS).awaitUninterruptibly(6, TimeUnit.SECONDS);
         }
     }
 }
