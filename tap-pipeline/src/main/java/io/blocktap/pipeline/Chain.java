@@ -99,7 +99,8 @@ final class Chain {
                         throw new RefusedException(names[i] + " refuses: " + e.getMessage());
                     }
                     Logs.CHAIN.warn("{} can not refuse {}: {}", names[i], message.name(), e.getMessage());
-                } catch (RuntimeException e) {
+                } catch (Throwable e) {
+                    // An Error, too: a plugin that was built against something else must not cost others their flush.
                     Logs.CHAIN.error("{}: control hook failed on {}", names[i], message.name(), e);
                     if (message.refusable()) {
                         withdraw(message, i);
@@ -116,7 +117,7 @@ final class Chain {
             if (links.get(i).stage() instanceof ControlHook hook) {
                 try {
                     hook.onControl(withdrawn);
-                } catch (RefusedException | RuntimeException e) {
+                } catch (Throwable e) {
                     Logs.CHAIN.error("{}: control hook failed on withdrawal of {}", names[i], message.name(), e);
                 }
             }

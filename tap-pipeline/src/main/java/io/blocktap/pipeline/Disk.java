@@ -175,7 +175,7 @@ public final class Disk {
             try {
                 chain.control(message);
                 result.complete(null);
-            } catch (RefusedException e) {
+            } catch (Throwable e) {
                 result.completeExceptionally(e);
             }
         };
@@ -324,7 +324,8 @@ public final class Disk {
                 stream.eventLoop().execute(() -> stream.whenIdle(() -> done.complete(null)));
             }
         }
-        return told.thenCompose(ok -> CompletableFuture.allOf(idle.toArray(CompletableFuture[]::new)))
+        return told.handle((ok, untold) -> null)
+                .thenCompose(ok -> CompletableFuture.allOf(idle.toArray(CompletableFuture[]::new)))
                 .thenCompose(ok -> flush());
     }
 
@@ -366,7 +367,7 @@ public final class Disk {
     private void closeStage(Chain.Link link) {
         try {
             link.stage().close();
-        } catch (StageException | RuntimeException e) {
+        } catch (Throwable e) {
             Logs.DISK.error("[{}] closing {} failed: {}", name, link.name(), e.getMessage(), e);
         }
     }

@@ -45,7 +45,7 @@ public final class DiskOpener {
             Stage stage = stages.get(i).stage();
             try {
                 below = stage.open(new StageContext(name, names.get(i), workers, clock), below);
-            } catch (StageException | RuntimeException e) {
+            } catch (Throwable e) {
                 closeAll(opened);
                 throw e;
             }
@@ -68,7 +68,7 @@ public final class DiskOpener {
         for (Chain.Link link : opened) {
             try {
                 link.stage().close();
-            } catch (StageException | RuntimeException e) {
+            } catch (Throwable e) {
                 Logs.DISK.error("closing {} after a failed start: {}", link.name(), e.getMessage());
             }
         }

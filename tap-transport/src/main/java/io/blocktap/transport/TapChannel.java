@@ -73,6 +73,11 @@ public abstract class TapChannel extends DoorbellChannel {
         }
     }
 
+    /** Returns whether {@link #stopIntake} was called. */
+    public final boolean isIntakeStopped() {
+        return stopped;
+    }
+
     /** Takes no more requests for good; responses may still be put and published. */
     public final void stopIntake() {
         stopped = true;

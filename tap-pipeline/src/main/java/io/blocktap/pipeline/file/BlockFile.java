@@ -307,11 +307,36 @@ public final class BlockFile implements AutoCloseable {
                 return writeDurably(by, address, length, offset);
             }
             if (result <= 0 && result != -Errno.EINTR) {
-                return failed("write", offset + done, (int) -result);
+                return failedDurably(offset + done, (int) -result);
             }
             done += Math.max(0, result);
         }
         return BlockStatus.OK;
+    }
+
+    /**
+     * A write that is to be stable reports the failed write-back of others, too, and reports it once: the next sync would succeed. So
+     * it poisons the file, unless it may have failed for lack of space alone; then a sync of our own tells.
+     */
+    private BlockStatus failedDurably(long offset, int errno) {
+        BlockStatus status = failed("write", offset, errno);
+        if (status == BlockStatus.NO_SPACE) {
+            return sync() == BlockStatus.OK ? status : BlockStatus.IO_ERROR;
+        }
+        if (errno != Errno.EINVAL) {
+            poison("a write to stable storage", errno);
+        }
+        return status;
+    }
+
+    private void poison(String what, int errno) {
+        if (!poisoned.getAndSet(true)) {
+            LOG.error(
+                    "{}: {} failed ({}); earlier writes may be lost, so writes and flushes fail from now on",
+                    path,
+                    what,
+                    Errno.describe(errno));
+        }
     }
 
     /** Makes everything written so far stable. */
@@ -324,12 +349,7 @@ public final class BlockFile implements AutoCloseable {
             result = Libc.syncData(fd);
         } while (result == -Errno.EINTR);
         if (result < 0) {
-            if (!poisoned.getAndSet(true)) {
-                LOG.error(
-                        "{}: fdatasync failed ({}); earlier writes may be lost, so writes and flushes fail from now on",
-                        path,
-                        Errno.describe(-result));
-            }
+            poison("fdatasync", -result);
             return BlockStatus.IO_ERROR;
         }
         return BlockStatus.OK;
@@ -341,7 +361,10 @@ public final class BlockFile implements AutoCloseable {
             return BlockStatus.IO_ERROR;
         }
         if (isDevice) {
-            int result = device(Libc.BLKDISCARD, offset, length);
+            // A discard is a hint: of a part of a sector nothing can be given back.
+            long start = (offset + sectorBytes - 1) / sectorBytes * sectorBytes;
+            long end = (offset + length) / sectorBytes * sectorBytes;
+            int result = end <= start ? 0 : device(Libc.BLKDISCARD, start, end - start);
             return result < 0 && !isUnsupported(result) ? failed("discard", offset, -result) : BlockStatus.OK;
         }
         int result = punch(offset, length);

@@ -91,7 +91,8 @@ final class ImageIo implements AutoCloseable {
     }
 
     private boolean fitsUring(BlockRequest request) {
-        if (!request.data().hasMemoryAddress()) {
+        // A failed durable write must poison the file, which a worker does.
+        if (!request.data().hasMemoryAddress() || request.isFua()) {
             return false;
         }
         if (config.caching() == BlockFile.Caching.CACHED) {

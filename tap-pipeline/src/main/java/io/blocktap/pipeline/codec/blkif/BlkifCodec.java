@@ -212,7 +212,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     private void retryStalled() {
         RingSlot slot = stalled;
-        if (slot == null || !channel.isOpen()) {
+        if (slot == null || !channel.isOpen() || channel.isIntakeStopped()) {
             return;
         }
         stalled = null;
