@@ -7,9 +7,9 @@ import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /** Native scratch memory of one thread: an iovec, and an aligned buffer for data that can't be used where they are. */
-public final class IoScratch {
+final class IoScratch {
     /** Size of the aligned buffer. */
-    public static final int BOUNCE_BYTES = 1 << 20;
+    static final int BOUNCE_BYTES = 1 << 20;
 
     private static final FastThreadLocal<IoScratch> CURRENT = new FastThreadLocal<>() {
         @Override
@@ -27,17 +27,17 @@ public final class IoScratch {
     private IoScratch() {}
 
     /** Returns the calling thread's own. */
-    public static IoScratch ofThisThread() {
+    static IoScratch ofThisThread() {
         return CURRENT.get();
     }
 
     /** Returns the address of a page of memory, for iovecs. */
-    public long address() {
+    long address() {
         return address;
     }
 
     /** Returns the page at {@link #address}, in native byte order. */
-    public ByteBuffer view() {
+    ByteBuffer view() {
         return view;
     }
 
@@ -52,13 +52,13 @@ public final class IoScratch {
     }
 
     /** Returns the address of the aligned buffer. */
-    public long bounceAddress() {
+    long bounceAddress() {
         aligned();
         return bounceAddress;
     }
 
-    /** Returns a fresh view of the first bytes of the aligned buffer. */
-    public ByteBuffer bounce(int lengthBytes) {
-        return aligned().slice(0, lengthBytes);
+    /** Returns a fresh view of a part of the aligned buffer. */
+    ByteBuffer bounce(int offsetBytes, int lengthBytes) {
+        return aligned().slice(offsetBytes, lengthBytes);
     }
 }

@@ -2,7 +2,6 @@ package io.blocktap.pipeline.file;
 
 import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.BlockRequest;
-import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.transport.sys.Errno;
 import io.blocktap.transport.sys.Fd;
 import io.netty.channel.EventLoop;
@@ -16,25 +15,31 @@ import io.netty.channel.uring.IoUringIoOps;
 import io.netty.util.concurrent.Future;
 import java.util.ArrayDeque;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Reads and writes of one file on one io_uring event loop. Requests that live on that very loop are submitted and completed without a thread hop; others are
  * handed over, and come back as answers from another thread do.
  *
- * <p>A transfer that io_uring ends short or with an error goes to {@link Fallback}, which does all of it again in the blocking way and finds out what is wrong.
- *
  * <p>Each submission makes one small object: Netty's {@code IoUringIoOps} can't be recycled. Source: {@code linux/io_uring.h}.
  */
-public final class UringFileQueue implements AutoCloseable {
-    /** Does what io_uring did not do to the end. */
+final class UringFileQueue implements AutoCloseable {
+    /** Hears how transfers ended. */
     @FunctionalInterface
-    public interface Fallback {
-        /** Takes over a request. Called on the io_uring loop. */
-        void redo(BlockRequest request);
+    interface Listener {
+        /**
+         * Takes a request back. Called on the io_uring loop; must not wait.
+         *
+         * @param result bytes moved, which may be fewer than asked for, or {@code -errno}
+         */
+        void ended(BlockRequest request, int result);
     }
 
+    private static final Logger LOG = LoggerFactory.getLogger(UringFileQueue.class);
     private static final byte IORING_OP_READ = 22;
     private static final byte IORING_OP_WRITE = 23;
     private static final int RWF_DSYNC = 2;
@@ -42,27 +47,29 @@ public final class UringFileQueue implements AutoCloseable {
 
     private final IoEventLoop loop;
     private final Fd fd;
-    private final Fallback fallback;
-    private final BlockRequest[] submitted = new BlockRequest[MAX_SUBMITTED];
-    private final short[] freeSlots = new short[MAX_SUBMITTED];
-    private int freeCount;
-    private final ArrayDeque<BlockRequest> waiting = new ArrayDeque<>();
+    private final Listener listener;
     private final ConcurrentLinkedQueue<BlockRequest> handedOver = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean taking = new AtomicBoolean();
     private final Runnable takeHandedOver = this::takeHandedOver;
     private volatile @Nullable IoRegistration registration;
 
-    private UringFileQueue(IoEventLoop loop, Fd fd, Fallback fallback) {
+    // Confined to the loop.
+    private final BlockRequest[] submitted = new BlockRequest[MAX_SUBMITTED];
+    private final short[] freeSlots = new short[MAX_SUBMITTED];
+    private int freeCount;
+    private final ArrayDeque<BlockRequest> waiting = new ArrayDeque<>();
+
+    private UringFileQueue(IoEventLoop loop, Fd fd, Listener listener) {
         this.loop = loop;
         this.fd = fd;
-        this.fallback = fallback;
+        this.listener = listener;
         for (short i = 0; i < MAX_SUBMITTED; i++) {
             freeSlots[freeCount++] = i;
         }
     }
 
     /** Returns whether a loop runs on io_uring. */
-    public static boolean isUring(EventLoop loop) {
+    static boolean isUring(EventLoop loop) {
         return loop instanceof IoEventLoop io && io.isIoType(IoUringIoHandler.class);
     }
 
@@ -71,28 +78,28 @@ public final class UringFileQueue implements AutoCloseable {
      *
      * @param fd stays owned by the caller, who closes it after the queue
      */
-    public static UringFileQueue open(EventLoop loop, Fd fd, Fallback fallback) {
-        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, fallback);
+    static UringFileQueue open(EventLoop loop, Fd fd, Listener listener) {
+        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, listener);
         Future<IoRegistration> registered = queue.loop.register(queue.new Handle());
         queue.registration = registered.syncUninterruptibly().getNow();
         return queue;
     }
 
-    /** Opens a queue on the loop that is calling. What is submitted before it is registered waits. */
-    public static UringFileQueue openInLoop(EventLoop loop, Fd fd, Fallback fallback) {
-        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, fallback);
+    /** Opens a queue on the loop that is calling. What is submitted before it is registered is refused with EAGAIN. */
+    static UringFileQueue openInLoop(EventLoop loop, Fd fd, Listener listener) {
+        UringFileQueue queue = new UringFileQueue((IoEventLoop) loop, fd, listener);
         queue.loop.register(queue.new Handle()).addListener((Future<IoRegistration> future) -> {
             if (future.isSuccess()) {
                 queue.registration = future.getNow();
+            } else {
+                LOG.warn("{} takes no file; worker threads do its I/O", loop, future.cause());
             }
         });
         return queue;
     }
 
-    /**
-     * Submits a stolen READ or WRITE with a data buffer that has a memory address. Any thread that holds the request.
-     */
-    public void submit(BlockRequest request) {
+    /** Submits a stolen READ or WRITE with a data buffer that has a memory address. Any thread that holds the request. */
+    void submit(BlockRequest request) {
         if (loop.inEventLoop()) {
             submitInLoop(request);
         } else {
@@ -115,41 +122,53 @@ public final class UringFileQueue implements AutoCloseable {
     private void submitInLoop(BlockRequest request) {
         IoRegistration current = registration;
         if (current == null || !current.isValid()) {
-            fallback.redo(request);
+            end(request, -Errno.EAGAIN);
         } else if (freeCount == 0) {
             waiting.add(request);
         } else {
             short slot = freeSlots[--freeCount];
             submitted[slot] = request;
-            boolean isRead = request.op() == BlockOp.READ;
-            current.submit(new IoUringIoOps(
-                    isRead ? IORING_OP_READ : IORING_OP_WRITE,
-                    (byte) 0,
-                    (short) 0,
-                    fd.number(),
-                    request.offsetBytes(),
-                    request.data().memoryAddress(),
-                    request.dataLength(),
-                    request.isFua() ? RWF_DSYNC : 0,
-                    (long) slot,
-                    (short) 0,
-                    (short) 0,
-                    0,
-                    0L));
+            current.submit(operation(request, slot));
         }
+    }
+
+    private IoUringIoOps operation(BlockRequest request, short slot) {
+        return new IoUringIoOps(
+                request.op() == BlockOp.READ ? IORING_OP_READ : IORING_OP_WRITE,
+                (byte) 0,
+                (short) 0,
+                fd.number(),
+                request.offsetBytes(),
+                request.data().memoryAddress(),
+                request.dataLength(),
+                request.isFua() ? RWF_DSYNC : 0,
+                (long) slot,
+                (short) 0,
+                (short) 0,
+                0,
+                0L);
     }
 
     private void completed(short slot, int result) {
         BlockRequest request = submitted[slot];
         freeSlots[freeCount++] = slot;
-        if (result == request.dataLength()) {
-            request.complete(BlockStatus.OK);
-        } else {
-            fallback.redo(request);
+        if (result == -Errno.EINTR) {
+            submitInLoop(request);
+            return;
         }
+        end(request, result);
         BlockRequest next = waiting.poll();
         if (next != null) {
             submitInLoop(next);
+        }
+    }
+
+    /** What is thrown here would have the event loop sleep for a second. */
+    private void end(BlockRequest request, int result) {
+        try {
+            listener.ended(request, result);
+        } catch (RuntimeException e) {
+            LOG.error("{} ended with {}, and that failed", request, result, e);
         }
     }
 
@@ -157,8 +176,12 @@ public final class UringFileQueue implements AutoCloseable {
     @Override
     public void close() {
         IoRegistration current = registration;
-        if (current != null) {
-            current.cancel();
+        if (current != null && current.isValid()) {
+            try {
+                current.cancel();
+            } catch (RejectedExecutionException e) {
+                LOG.debug("{} has ended, and the registration with it", loop);
+            }
         }
     }
 
@@ -166,14 +189,7 @@ public final class UringFileQueue implements AutoCloseable {
         @Override
         public void handle(IoRegistration itsRegistration, IoEvent event) {
             IoUringIoEvent completion = (IoUringIoEvent) event;
-            if (completion.res() == -Errno.EINTR || completion.res() == -Errno.EAGAIN) {
-                short slot = (short) completion.userData();
-                BlockRequest request = submitted[slot];
-                freeSlots[freeCount++] = slot;
-                submitInLoop(request);
-            } else {
-                completed((short) completion.userData(), completion.res());
-            }
+            completed((short) completion.userData(), completion.res());
         }
 
         @Override

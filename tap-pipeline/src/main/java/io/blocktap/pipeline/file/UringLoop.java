@@ -34,7 +34,7 @@ public final class UringLoop {
     }
 
     /** Returns the loop, to be given back by {@link #release}. */
-    public static synchronized UringLoop acquire() {
+    static synchronized UringLoop acquire() {
         EventLoopGroup group = shared;
         if (group == null) {
             group = new MultiThreadIoEventLoopGroup(
@@ -48,12 +48,12 @@ public final class UringLoop {
     }
 
     /** Returns the loop. */
-    public EventLoop loop() {
+    EventLoop loop() {
         return loop;
     }
 
     /** Gives the loop back. Not on the loop. */
-    public void release() {
+    void release() {
         EventLoopGroup unused = null;
         synchronized (UringLoop.class) {
             if (--users == 0) {

@@ -9,6 +9,7 @@ import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.transport.memory.MappedRegion;
 import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import java.time.InstantSource;
@@ -38,8 +39,8 @@ public final class StageHarness implements AutoCloseable {
     private final List<TestClient> clients = new ArrayList<>();
     private boolean drained;
 
-    private StageHarness(int loopCount, Stage... stages) throws Exception {
-        loops = new TapLoops(new MultiThreadIoEventLoopGroup(loopCount, NioIoHandler.newFactory()), 1L << 30);
+    private StageHarness(EventLoopGroup group, Stage... stages) throws Exception {
+        loops = new TapLoops(group, 1L << 30);
         List<DiskOpener.Unopened> unopened = new ArrayList<>();
         for (Stage stage : stages) {
             String name = stage.getClass().getSimpleName().toLowerCase(Locale.ROOT);
@@ -61,12 +62,17 @@ public final class StageHarness implements AutoCloseable {
      * @param stages from the top down, the last one is the terminator; named by their classes
      */
     public static StageHarness open(Stage... stages) throws Exception {
-        return new StageHarness(1, stages);
+        return openOn(1, stages);
     }
 
     /** Opens a chain on several event loops; clients that come are spread over them if the stages allow it. */
     public static StageHarness openOn(int loopCount, Stage... stages) throws Exception {
-        return new StageHarness(loopCount, stages);
+        return openOn(new MultiThreadIoEventLoopGroup(loopCount, NioIoHandler.newFactory()), stages);
+    }
+
+    /** As {@link #openOn(int, Stage...)}, on event loops of another kind; the harness shuts them down. */
+    public static StageHarness openOn(EventLoopGroup group, Stage... stages) throws Exception {
+        return new StageHarness(group, stages);
     }
 
     /** Returns the disk. */

@@ -4,6 +4,7 @@ import io.blocktap.pipeline.config.OptionSpec;
 import io.blocktap.pipeline.config.OptionType;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.file.BlockFile;
+import io.blocktap.pipeline.file.FileEngine;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -18,17 +19,12 @@ import java.util.List;
  * @param discard what DISCARD does
  */
 public record ImageConfig(
-        Path file, long createBytes, BlockFile.Access access, BlockFile.Caching caching, Io io, Discard discard) {
-    /** Who does what may wait. */
-    public enum Io {
-        /** What measured best: io_uring for direct I/O if there is one, else threads. */
-        AUTO,
-        /** io_uring for reads and writes. */
-        URING,
-        /** The worker threads. */
-        THREADS
-    }
-
+        Path file,
+        long createBytes,
+        BlockFile.Access access,
+        BlockFile.Caching caching,
+        FileEngine.Io io,
+        Discard discard) {
     /** What DISCARD does. */
     public enum Discard {
         /** Gives storage back. */
@@ -65,7 +61,7 @@ public record ImageConfig(
                 values.has("size") ? values.sizeBytes("size") : -1,
                 values.isOn("read-only") ? BlockFile.Access.READ_ONLY : BlockFile.Access.READ_WRITE,
                 values.isOn("direct") ? BlockFile.Caching.DIRECT : BlockFile.Caching.CACHED,
-                Io.valueOf(values.choice("io").toUpperCase(java.util.Locale.ROOT)),
+                FileEngine.Io.valueOf(values.choice("io").toUpperCase(java.util.Locale.ROOT)),
                 Discard.valueOf(values.choice("discard").toUpperCase(java.util.Locale.ROOT)));
     }
 }

@@ -10,24 +10,23 @@ import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.StageContext;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Verdict;
-import io.blocktap.pipeline.WorkerPool;
 import io.blocktap.pipeline.file.BlockFile;
+import io.blocktap.pipeline.file.FileEngine;
 import java.util.EnumSet;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A raw file or block device (blkimg of 2005, and the blkaio that never worked).
+ * A raw file or block device (blkimg of 2005, and the blkaio that never worked). Byte N of the disk is byte N of the file; how it gets there is {@link FileEngine}'s.
  *
- * <p>Nothing that may wait runs on an event loop: reads are tried without waiting, and answered at once if the page cache has all of it; the rest of them, writes,
- * flushes, discards and zeroes go to the workers or, as configured, reads and writes to io_uring.
- *
- * <p>Threads: hooks on any number of loops; work on worker threads.
+ * <p>Threads: hooks on any number of loops.
  */
 final class ImageTerminator implements Stage, RequestHook {
+    private static final int PHYSICAL_BLOCK_BYTES = 4096;
+
     private final ImageConfig config;
-    private final WorkerPool.Work work = this::perform;
-    private @Nullable ImageIo io;
-    private @Nullable WorkerPool workers;
+    private @Nullable FileEngine engine;
+    private long sizeBytes;
 
     ImageTerminator(ImageConfig config) {
         this.config = config;
@@ -35,14 +34,19 @@ final class ImageTerminator implements Stage, RequestHook {
 
     @Override
     public Geometry open(StageContext context, @Nullable Geometry below) throws StageException {
-        BlockFile file = BlockFile.open(config.file(), config.access(), config.caching(), config.createBytes());
+        BlockFile file;
         try {
-            workers = context.workers();
-            io = new ImageIo(file, config, context.workers(), work);
+            file = BlockFile.open(config.file(), config.access(), config.caching(), config.createBytes());
+        } catch (StageException e) {
+            throw new StageException(context.label() + ": " + e.getMessage(), e);
+        }
+        try {
+            engine = new FileEngine(file, config.io(), context.workers());
+            sizeBytes = file.sizeBytes();
             return geometry(file);
         } catch (StageException e) {
             file.close();
-            throw e;
+            throw new StageException(context.label() + ": " + e.getMessage(), e);
         }
     }
 
@@ -56,8 +60,17 @@ final class ImageTerminator implements Stage, RequestHook {
                 features.add(Feature.DISCARD);
             }
         }
-        int alignment = config.caching() == BlockFile.Caching.DIRECT ? 4096 : 1;
-        return new Geometry(file.sizeBytes(), 1, 512, 4096, 4096, alignment, features);
+        boolean isDirect = config.caching() == BlockFile.Caching.DIRECT;
+        // A device's sectors are told as they are; a file is served to the byte, whatever lies below it.
+        int logical = file.isDevice() ? file.sectorBytes() : 512;
+        return new Geometry(
+                file.sizeBytes(),
+                1,
+                logical,
+                Math.max(logical, PHYSICAL_BLOCK_BYTES),
+                PHYSICAL_BLOCK_BYTES,
+                isDirect ? file.sectorBytes() : 1,
+                features);
     }
 
     @Override
@@ -65,40 +78,17 @@ final class ImageTerminator implements Stage, RequestHook {
         return Sharing.THREAD_SAFE;
     }
 
-    private ImageIo io() {
-        return java.util.Objects.requireNonNull(io);
-    }
-
     @Override
     public Verdict onRequest(BlockRequest request) {
-        ImageIo current = io();
         // Interposers may have moved the request: the tap's check does not count for us.
-        if (request.op() != BlockOp.FLUSH && request.offsetBytes() > current.sizeBytes() - request.lengthBytes()) {
+        if (request.op() != BlockOp.FLUSH && request.offsetBytes() > sizeBytes - request.lengthBytes()) {
             return request.respond(BlockStatus.OUT_OF_RANGE);
         }
-        if (request.op() == BlockOp.READ && current.readCached(request)) {
-            return request.respond(BlockStatus.OK);
-        }
-        if (request.op().hasData() && current.submitToUring(request)) {
-            return Verdict.STOLEN;
-        }
-        java.util.Objects.requireNonNull(workers).submit(request, work);
-        return Verdict.STOLEN;
-    }
-
-    /** On a worker thread. */
-    private BlockStatus perform(BlockRequest request) {
-        return switch (request.op()) {
-            case READ -> io().read(request);
-            case WRITE -> io().write(request);
-            case FLUSH -> io().file().sync();
-            case DISCARD -> io().file().discard(request.offsetBytes(), request.lengthBytes());
-            case WRITE_ZEROES -> io().zero(request);
-        };
+        return Objects.requireNonNull(engine).start(request);
     }
 
     @Override
     public void close() {
-        io().close();
+        Objects.requireNonNull(engine).close();
     }
 }
