@@ -145,7 +145,12 @@ public class HookChainBenchmark {
         }
 
         @Override
-        public void close() {}
+        public void close() {
+            // Read once, so that the work of the hooks counts.
+            if (seen < 0) {
+                throw new IllegalStateException("more responses than requests: " + seen);
+            }
+        }
     }
 
     private static final class Answering implements Stage, RequestHook {
