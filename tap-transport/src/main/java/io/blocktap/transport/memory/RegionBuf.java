@@ -1,13 +1,16 @@
 package io.blocktap.transport.memory;
 
-import io.netty.buffer.AbstractReferenceCountedByteBuf;
+import io.netty.buffer.AbstractByteBuf;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.netty.buffer.UnpooledByteBufAllocator;
+import io.netty.util.IllegalReferenceCountException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -24,9 +27,23 @@ import java.nio.channels.ScatteringByteChannel;
  * <p>Ownership: the memory belongs to the {@link MappedRegion}; this object holds no reference of it. Whoever owns the object
  * decides what happens at its last {@code release()} ({@link #onRelease}).
  *
- * <p>Threads: as any {@code ByteBuf}, one at a time.
+ * <p><b>Reference counting</b> is Netty's contract with one short cut, worth its place because a locked instruction after a filled page waits for all
+ * of the page's stores: who holds the only reference is alone, so its release is a load and a store. Two threads that both release
+ * one last reference, a bug already, are therefore not always told.
+ *
+ * <p>Threads: as any {@code ByteBuf}, one at a time; references may be counted by any thread.
  */
-public class RegionBuf extends AbstractReferenceCountedByteBuf {
+public class RegionBuf extends AbstractByteBuf {
+    private static final VarHandle REFERENCES;
+
+    static {
+        try {
+            REFERENCES = MethodHandles.lookup().findVarHandle(RegionBuf.class, "references", int.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     private static final ByteBuffer NONE = ByteBuffer.allocateDirect(0);
     private static final ByteBuffer ZEROES = ByteBuffer.allocateDirect(64 << 10).order(ByteOrder.nativeOrder());
 
@@ -35,6 +52,7 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
     private long regionAddress;
     private int base;
     private int length;
+    private volatile int references = 1;
 
     /** Makes a buffer that points nowhere and has capacity 0. */
     public RegionBuf() {
@@ -97,15 +115,72 @@ public class RegionBuf extends AbstractReferenceCountedByteBuf {
 
     /** Makes the buffer usable again after its last release, with one reference. For its owner only. */
     protected final void revive() {
-        resetRefCnt();
+        REFERENCES.setRelease(this, 1);
     }
 
     /** Called at the last release. Does nothing here: the owner points the object elsewhere or drops it. */
     protected void onRelease() {}
 
+    // ---- references
+
     @Override
-    protected final void deallocate() {
-        onRelease();
+    public final int refCnt() {
+        return references;
+    }
+
+    @Override
+    public final ByteBuf retain() {
+        return retain(1);
+    }
+
+    @Override
+    public final ByteBuf retain(int increment) {
+        if (increment <= 0) {
+            throw new IllegalArgumentException("increment: " + increment);
+        }
+        int count;
+        do {
+            count = references;
+            if (count <= 0 || count + increment < 0) {
+                throw new IllegalReferenceCountException(count, increment);
+            }
+        } while (!REFERENCES.compareAndSet(this, count, count + increment));
+        return this;
+    }
+
+    @Override
+    public final boolean release() {
+        return release(1);
+    }
+
+    @Override
+    public final boolean release(int decrement) {
+        if (decrement <= 0) {
+            throw new IllegalArgumentException("decrement: " + decrement);
+        }
+        int count;
+        do {
+            count = references;
+            if (count < decrement) {
+                throw new IllegalReferenceCountException(count, -decrement);
+            }
+            if (count == decrement) {
+                REFERENCES.setRelease(this, 0);
+                onRelease();
+                return true;
+            }
+        } while (!REFERENCES.compareAndSet(this, count, count - decrement));
+        return false;
+    }
+
+    @Override
+    public final ByteBuf touch() {
+        return this;
+    }
+
+    @Override
+    public final ByteBuf touch(Object hint) {
+        return this;
     }
 
     /** Sets all bytes of the window to zero, whatever the indexes are. */

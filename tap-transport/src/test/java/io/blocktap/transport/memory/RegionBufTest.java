@@ -18,7 +18,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -294,6 +300,62 @@ class RegionBufTest {
     }
 
     // ---- the window
+
+    // ---- references
+
+    @Test
+    void lastReleaseOfManyReferencesEndsIt() {
+        buffer.retain().retain(3);
+        assertThat(buffer.refCnt()).isEqualTo(5);
+        assertThat(buffer.release(2)).isFalse();
+        assertThat(buffer.release()).isFalse();
+        assertThat(buffer.release(2)).isTrue();
+        assertThat(buffer.refCnt()).isZero();
+    }
+
+    @Test
+    void refusesReferencesThatAreNotThere() {
+        assertThatThrownBy(() -> buffer.release(2)).isInstanceOf(IllegalReferenceCountException.class);
+        assertThatThrownBy(() -> buffer.release(0)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> buffer.retain(-1)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> buffer.retain(Integer.MAX_VALUE)).isInstanceOf(IllegalReferenceCountException.class);
+        assertThat(buffer.refCnt()).isEqualTo(1);
+        buffer.release();
+        assertThatThrownBy(buffer::release).isInstanceOf(IllegalReferenceCountException.class);
+        assertThatThrownBy(buffer::retain).isInstanceOf(IllegalReferenceCountException.class);
+    }
+
+    @Test
+    void countsReferencesOfManyThreadsRight() throws Exception {
+        int threads = 4;
+        int rounds = 50_000;
+        AtomicInteger ends = new AtomicInteger();
+        ExecutorService pool = Executors.newFixedThreadPool(threads);
+        try {
+            List<Future<?>> parts = new ArrayList<>();
+            for (int i = 0; i < threads; i++) {
+                buffer.retain();
+                parts.add(pool.submit(() -> {
+                    for (int round = 0; round < rounds; round++) {
+                        buffer.retain();
+                        if (buffer.release()) {
+                            ends.incrementAndGet();
+                        }
+                    }
+                    if (buffer.release()) {
+                        ends.incrementAndGet();
+                    }
+                }));
+            }
+            for (Future<?> part : parts) {
+                part.get();
+            }
+        } finally {
+            pool.shutdown();
+        }
+        assertThat(ends).hasValue(0);
+        assertThat(buffer.release()).isTrue();
+    }
 
     @Test
     void pointsElsewhere() {
