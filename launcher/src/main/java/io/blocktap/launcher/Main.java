@@ -25,10 +25,17 @@ public final class Main {
     /** What the user wrote is wrong. */
     static final int USAGE = 2;
 
+    private static final String LEAK_DETECTION = "io.netty.leakDetection.level";
+
     private Main() {}
 
     /** Runs the program and ends the process with its exit code. */
     public static void main(String[] arguments) {
+        // Netty's default looks for leaks in a sample of the buffers, and touches every message of every handler for
+        // it. A test switches it on.
+        if (System.getProperty(LEAK_DETECTION) == null) {
+            System.setProperty(LEAK_DETECTION, "disabled");
+        }
         System.exit(run(writer(System.out), writer(System.err), arguments));
     }
 
