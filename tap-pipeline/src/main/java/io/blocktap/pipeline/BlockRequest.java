@@ -54,7 +54,9 @@ public final class BlockRequest {
     private long cookie;
     private int tapBits;
     private long number;
-    private @Nullable SegmentList segments;
+    private final SegmentList segments = new SegmentList();
+    private boolean hasSegments;
+    private @Nullable Object tapObject;
 
     // The walk; the stream's.
     Chain chain = Chain.EMPTY;
@@ -114,15 +116,26 @@ public final class BlockRequest {
         return this;
     }
 
-    /** Gives the request the list of its segments, which stays the tap's. */
-    public BlockRequest withSegments(@Nullable SegmentList newSegments) {
-        segments = newSegments;
-        return this;
+    /** Returns the request's own list of segments, emptied, to be filled by a tap that takes its data from a ring. */
+    public SegmentList newSegments() {
+        hasSegments = true;
+        segments.clear();
+        return segments;
     }
 
     /** Returns the segments of a request from a ring; null if it came otherwise. For the tap, and for hooks that show them. */
     public @Nullable SegmentList segments() {
-        return segments;
+        return hasSegments ? segments : null;
+    }
+
+    /** Keeps an object of the tap's with this request when it is recycled: what each of a tap's requests needs one of. */
+    public void keepForTap(@Nullable Object newTapObject) {
+        tapObject = newTapObject;
+    }
+
+    /** Returns what was stored by {@link #keepForTap}, by this request or an earlier one that had the same object; or null. */
+    public @Nullable Object tapObject() {
+        return tapObject;
     }
 
     /** Returns the tap's id of the request, as the frontend gave it. */
@@ -135,26 +148,33 @@ public final class BlockRequest {
         return tapBits;
     }
 
+    // On the hottest path each store of a reference costs a mark for the collector: what does not change is not stored
+    // again.
+
     void begin(Chain newChain, long newNumber) {
-        chain = newChain;
+        if (chain != newChain) {
+            chain = newChain;
+            if (words.length < newChain.length()) {
+                words = new long[newChain.length()];
+                attachments = new Object[newChain.length()];
+            }
+        }
         number = newNumber;
         position = 0;
         ceiling = 0;
         state = WALKING;
-        posted = NOT_POSTED;
+        POSTED.setRelease(this, NOT_POSTED); // no thread but the loop's knows the request now
         response.setStatus(BlockStatus.OK);
-        if (words.length < newChain.length()) {
-            words = new long[newChain.length()];
-            attachments = new Object[newChain.length()];
-        }
     }
 
+    /** Ends the request's life; the chain stays, to be compared with the next one's. */
     void end() {
         state = FREE;
-        chain = Chain.EMPTY;
-        segments = null;
-        parent = null;
-        listener = null;
+        hasSegments = false;
+        if (parent != null) {
+            parent = null;
+            listener = null;
+        }
         ByteBuf owned = data;
         if (owned != null) {
             data = null;
@@ -330,7 +350,7 @@ public final class BlockRequest {
     /** On the event loop: carries out what another thread has posted. */
     void carryOutPosted() {
         int what = posted;
-        posted = NOT_POSTED;
+        POSTED.setRelease(this, NOT_POSTED);
         if (what == POSTED_ANSWER) {
             stream.completeInLoop(this, postedStatus);
         } else {

@@ -7,9 +7,11 @@ package io.blocktap.pipeline;
  * <p>Threads: the request's.
  */
 public final class SegmentList {
-    private int[] grefs = new int[16];
-    private byte[] firstSectors = new byte[16];
-    private byte[] lastSectors = new byte[16];
+    private static final int FIRST_SHIFT = 32;
+    private static final int LAST_SHIFT = 40;
+
+    // A segment a word: grant reference, first sector, last sector.
+    private long[] words = new long[16];
     private int count;
 
     /** Makes an empty list. */
@@ -22,15 +24,19 @@ public final class SegmentList {
 
     /** Appends a segment; sectors count from the start of the page, the last one is inclusive. */
     public void add(int gref, int firstSector, int lastSector) {
-        if (count == grefs.length) {
-            grefs = java.util.Arrays.copyOf(grefs, count * 2);
-            firstSectors = java.util.Arrays.copyOf(firstSectors, count * 2);
-            lastSectors = java.util.Arrays.copyOf(lastSectors, count * 2);
+        if (count == words.length) {
+            words = java.util.Arrays.copyOf(words, count * 2);
         }
-        grefs[count] = gref;
-        firstSectors[count] = (byte) firstSector;
-        lastSectors[count] = (byte) lastSector;
-        count++;
+        words[count++] = gref & 0xffff_ffffL | (long) firstSector << FIRST_SHIFT | (long) lastSector << LAST_SHIFT;
+    }
+
+    /** Makes this list the same as another one. */
+    public void copyFrom(SegmentList other) {
+        if (words.length < other.count) {
+            words = new long[other.words.length];
+        }
+        System.arraycopy(other.words, 0, words, 0, other.count);
+        count = other.count;
     }
 
     /** Returns the number of segments. */
@@ -40,16 +46,16 @@ public final class SegmentList {
 
     /** Returns the grant reference of a segment. */
     public int gref(int index) {
-        return grefs[index];
+        return (int) words[index];
     }
 
     /** Returns the first sector of a segment in its page, 0 to 7. */
     public int firstSector(int index) {
-        return firstSectors[index];
+        return (int) (words[index] >>> FIRST_SHIFT) & 0xff;
     }
 
     /** Returns the last sector of a segment in its page, inclusive, 0 to 7. */
     public int lastSector(int index) {
-        return lastSectors[index];
+        return (int) (words[index] >>> LAST_SHIFT) & 0xff;
     }
 }

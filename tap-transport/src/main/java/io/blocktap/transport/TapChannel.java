@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One ring of one frontend as a Netty channel.
  *
- * <p>Inbound, each request fires one {@link RingSlot}: a private copy, the same object every time, so the first handler (the codec)
- * decodes it before it returns. After the last one of a turn comes one {@code channelReadComplete}. Outbound, the codec puts responses straight into
+ * <p>Inbound, each look at the ring fires one {@link RingSlots}: the first handler (the codec) takes the requests that wait out of it, one private copy
+ * after another, until there are no more, before it returns. Then comes one {@code channelReadComplete}. Outbound, the codec puts responses straight into
  * {@link #ring()} and its {@code flush} calls {@link #publish}: one index store and at most one doorbell for all of them. Nothing goes
  * through the outbound buffer.
  *
@@ -27,7 +27,7 @@ public abstract class TapChannel extends DoorbellChannel {
     private static final int LOOKS_PER_TURN = 64;
 
     private final BackRing ring;
-    private final RingSlot slot;
+    private final Intake intake;
     private boolean intakeHeld;
     private boolean stopped;
 
@@ -39,7 +39,7 @@ public abstract class TapChannel extends DoorbellChannel {
     protected TapChannel(@Nullable Channel parent, BackRing ring) {
         super(parent);
         this.ring = ring;
-        this.slot = new RingSlot(ring.layout());
+        this.intake = new Intake(new RingSlot(ring.layout()));
     }
 
     /** Returns the ring, for the codec; its memory goes away when the channel closes, so look at {@link #isOpen()} first. */
@@ -85,35 +85,59 @@ public abstract class TapChannel extends DoorbellChannel {
 
     @Override
     protected final boolean takeAll() {
-        try {
-            int taken = 0;
-            int looks = 0;
-            do {
-                while (taken < SLOTS_PER_TURN && mayTake() && ring.next(slot)) {
-                    taken++;
-                    pipeline().fireChannelRead(slot);
-                }
-                pipeline().fireChannelReadComplete();
-                if (intakeHeld || stopped || !isOpen()) {
-                    return false; // releaseIntake looks again
-                }
-                if (!mayRead()) {
-                    return true; // the next read() looks again
-                }
-                if (taken >= SLOTS_PER_TURN || ++looks >= LOOKS_PER_TURN) {
-                    return true;
-                }
-            } while (ring.arm());
-            return false;
-        } catch (RingProtocolException e) {
-            pipeline().fireExceptionCaught(e);
-            close();
-            return false;
-        }
+        intake.left = SLOTS_PER_TURN;
+        int looks = 0;
+        do {
+            pipeline().fireChannelRead(intake);
+            RingProtocolException violation = intake.violation;
+            if (violation != null) {
+                intake.violation = null;
+                pipeline().fireExceptionCaught(violation);
+                close();
+                return false;
+            }
+            pipeline().fireChannelReadComplete();
+            if (intakeHeld || stopped || !isOpen()) {
+                return false; // releaseIntake looks again
+            }
+            if (!mayRead()) {
+                return true; // the next read() looks again
+            }
+            if (intake.left <= 0 || ++looks >= LOOKS_PER_TURN) {
+                return true;
+            }
+        } while (ring.arm());
+        return false;
     }
 
-    private boolean mayTake() {
-        return !intakeHeld && !stopped && isOpen() && mayRead();
+    /** The requests of one turn. */
+    private final class Intake implements RingSlots {
+        private final RingSlot slot;
+        private int left;
+        private @Nullable RingProtocolException violation;
+
+        Intake(RingSlot slot) {
+            this.slot = slot;
+        }
+
+        @Override
+        public @Nullable RingSlot next() {
+            if (left <= 0 || intakeHeld || stopped || !isOpen() || !mayRead()) {
+                return null;
+            }
+            try {
+                if (!ring.next(slot)) {
+                    return null;
+                }
+            } catch (RingProtocolException e) {
+                // Thrown from here it would be taken for the handler's failure.
+                violation = e;
+                left = 0;
+                return null;
+            }
+            left--;
+            return slot;
+        }
     }
 
     /** Registers the doorbell. */

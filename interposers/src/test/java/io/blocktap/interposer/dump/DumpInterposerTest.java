@@ -154,10 +154,9 @@ final class DumpInterposerTest extends InterposerContractTest {
 
         @Override
         public Verdict onRequest(BlockRequest request) {
-            SegmentList list = new SegmentList();
+            SegmentList list = request.newSegments();
             list.add(8, 0, 7);
             list.add(-1, 6, 7);
-            request.withSegments(list);
             return Verdict.PASS;
         }
 

@@ -65,10 +65,10 @@ public class RequestSlotStress {
         int number = (int) slot.id();
         boolean whole = (number == 1 || number == 2)
                 && slot.operation() == Blkif.BLKIF_OP_WRITE
-                && slot.bytes().get(BlkifLayout.NR_SEGMENTS) == Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST
+                && slot.getUnsignedByte(BlkifLayout.NR_SEGMENTS) == Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST
                 && slot.sectorNumber() == number * 11L;
         for (int i = 0; i < Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST; i++) {
-            whole &= slot.bytes().getLong(slot.layout().segment(i)) == number * 100L + i;
+            whole &= slot.getLong(slot.layout().segment(i)) == number * 100L + i;
         }
         return whole ? number : -1;
     }

@@ -1,5 +1,6 @@
 package io.blocktap.transport.loopback;
 
+import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.BlkifLayout;
@@ -38,11 +39,18 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
-        RingSlot slot = (RingSlot) message;
+        RingSlots slots = (RingSlots) message;
+        RingSlot slot;
+        while ((slot = slots.next()) != null) {
+            take(slot);
+        }
+    }
+
+    private void take(RingSlot slot) {
         requests.incrementAndGet();
         long id = slot.id();
         int operation = slot.operation() == Blkif.BLKIF_OP_INDIRECT
-                ? slot.bytes().get(BlkifLayout.INDIRECT_OP)
+                ? slot.getUnsignedByte(BlkifLayout.INDIRECT_OP)
                 : slot.operation();
         int status = serve(slot);
         Runnable answer = () -> {
@@ -72,13 +80,13 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
                 transfer(
                         slot.operation(),
                         at,
-                        slot.bytes(),
+                        bytesOf(slot),
                         slot.layout().segment(0),
-                        slot.bytes().get(BlkifLayout.NR_SEGMENTS));
+                        slot.getUnsignedByte(BlkifLayout.NR_SEGMENTS));
             case Blkif.BLKIF_OP_INDIRECT -> indirect(slot, at);
             case Blkif.BLKIF_OP_FLUSH_DISKCACHE -> Blkif.BLKIF_RSP_OKAY;
             case Blkif.BLKIF_OP_DISCARD -> {
-                int sectors = (int) slot.bytes().getLong(slot.layout().discardNrSectors());
+                int sectors = (int) slot.getLong(slot.layout().discardNrSectors());
                 content.setZero(at, sectors << Blkif.SECTOR_SHIFT);
                 yield Blkif.BLKIF_RSP_OKAY;
             }
@@ -86,16 +94,22 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
         };
     }
 
+    private static ByteBuffer bytesOf(RingSlot slot) {
+        byte[] bytes = new byte[slot.layout().slotBytes()];
+        slot.copyTo(bytes);
+        return ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+    }
+
     private int indirect(RingSlot slot, int at) {
-        int count = slot.bytes().getShort(BlkifLayout.INDIRECT_NR_SEGMENTS);
-        int gref = slot.bytes().getInt(slot.layout().indirectGref(0));
+        int count = slot.getUnsignedShort(BlkifLayout.INDIRECT_NR_SEGMENTS);
+        int gref = slot.getInt(slot.layout().indirectGref(0));
         ByteBuf segments = Unpooled.buffer(Blkif.PAGE_BYTES, Blkif.PAGE_BYTES);
         if (!channel.memory().isValid(gref)
                 || !channel.memory().copyIn(gref, 0, count * BlkifLayout.SEGMENT_BYTES, segments, 0)) {
             return Blkif.BLKIF_RSP_ERROR;
         }
         return transfer(
-                slot.bytes().get(BlkifLayout.INDIRECT_OP),
+                slot.getUnsignedByte(BlkifLayout.INDIRECT_OP),
                 at,
                 ByteBuffer.wrap(segments.array()).order(java.nio.ByteOrder.LITTLE_ENDIAN),
                 0,

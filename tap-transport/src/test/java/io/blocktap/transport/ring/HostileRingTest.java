@@ -103,14 +103,14 @@ class HostileRingTest {
         RingSlot slot = new RingSlot(layout);
         ring.next(slot);
         byte[] copy = new byte[layout.slotBytes()];
-        slot.bytes().get(0, copy);
+        slot.copyTo(copy);
 
         for (int i = 0; i < layout.slotBytes(); i++) {
             memory.put(slotAt(layout, 0) + i, (byte) 0xff);
         }
 
         byte[] after = new byte[layout.slotBytes()];
-        slot.bytes().get(0, after);
+        slot.copyTo(after);
         assertThat(after).isEqualTo(copy);
         assertThat(slot.operation()).isEqualTo(Blkif.BLKIF_OP_WRITE);
         assertThat(slot.id()).isEqualTo(77);
@@ -138,7 +138,7 @@ class HostileRingTest {
                 default -> layout.segment(0);
             };
             byte[] copy = new byte[used];
-            slot.bytes().get(0, copy);
+            slot.copyTo(copy);
             assertThat(copy).as("operation %d", operation).isEqualTo(java.util.Arrays.copyOf(random, used));
         }
     }

@@ -142,7 +142,7 @@ class RingPropertyTest {
             assertThat(slot.sectorNumber()).isEqualTo(~id);
             assertThat(slot.operation()).isEqualTo(Blkif.BLKIF_OP_READ);
             for (int segment = 0; segment < 11; segment++) {
-                assertThat(slot.bytes().getLong(layout.segment(segment))).isEqualTo(id * 31 + segment);
+                assertThat(slot.getLong(layout.segment(segment))).isEqualTo(id * 31 + segment);
             }
             taken.add(id);
         }

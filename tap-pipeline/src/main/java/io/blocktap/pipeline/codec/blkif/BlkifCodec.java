@@ -9,15 +9,18 @@ import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.SegmentList;
 import io.blocktap.transport.GuestMemory;
+import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
+import io.blocktap.transport.memory.SlabAllocator;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.RingSlot;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -43,13 +46,19 @@ import org.slf4j.LoggerFactory;
 public final class BlkifCodec extends ChannelDuplexHandler {
     private static final Logger LOG = LoggerFactory.getLogger(BlkifCodec.class);
 
-    /** Marks a request of the codec's own, part of a sequence; the low byte of the tap bits holds the operation to echo. */
+    /** The tap bits of a request: the operation to echo. */
+    private static final int OPERATION_MASK = 0xff;
+
+    /** Marks a request of the codec's own, part of a sequence. */
     private static final int PART_OF_SEQUENCE = 0x100;
+
+    /** Marks a request whose data are copied to and from the guest's pages. */
+    private static final int COPIED = 0x200;
 
     private final TapChannel channel;
     private final ChainHandler chain;
     private final SlotDecoder decoder;
-    private final WindowPool pool = new WindowPool();
+    private final GuestWindows windows = new GuestWindows();
     private final OrderedSequence sequence = new OrderedSequence(this);
     private @Nullable RingSlot stalled;
     private boolean fenced;
@@ -81,62 +90,67 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
-        if (message instanceof RingSlot slot) {
-            take(slot);
+        if (message instanceof RingSlots slots) {
+            RingSlot slot;
+            while ((slot = slots.next()) != null) {
+                take(slot);
+            }
         } else {
             ctx.fireChannelRead(message);
         }
     }
 
     private void take(RingSlot slot) {
-        SegmentList segments = pool.list();
+        BlockRequest request = stream().newRequest();
+        SegmentList segments = request.newSegments();
         int status = decoder.decode(slot, segments);
-        if (status != Blkif.BLKIF_RSP_OKAY) {
-            pool.giveBack(segments);
-            refuse(status);
-            return;
-        }
         int operation = decoder.operation();
-        boolean hasData = decoder.lengthBytes() > 0 && operation != Blkif.BLKIF_OP_DISCARD;
-        if (fenced && operation != Blkif.BLKIF_OP_READ) {
-            pool.giveBack(segments);
-            refuse(Blkif.BLKIF_RSP_ERROR);
+        if (status == Blkif.BLKIF_RSP_OKAY && fenced && operation != Blkif.BLKIF_OP_READ) {
+            status = Blkif.BLKIF_RSP_ERROR;
+        }
+        if (status != Blkif.BLKIF_RSP_OKAY) {
+            refuse(request, status);
             return;
         }
+        int lengthBytes = decoder.lengthBytes();
         RegionBuf data = null;
-        if (hasData) {
-            data = buffer(segments, decoder.lengthBytes());
-            if (data == null) {
-                // Ask first, then try once more: bytes that came back in between would call nobody.
-                stream().memory().budget().callWhenGivenBack(this::retryLater);
-                data = buffer(segments, decoder.lengthBytes());
+        int copied = 0;
+        if (lengthBytes > 0 && operation != Blkif.BLKIF_OP_DISCARD) {
+            MappedRegion region = channel.memory().region();
+            if (region != null && SlotDecoder.isContiguous(segments)) {
+                int start = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
+                data = windows.window(request, region, start, lengthBytes);
+            } else {
+                copied = COPIED;
+                data = allocate(lengthBytes);
+                if (data == null) {
+                    stream().discard(request);
+                    stall(slot);
+                    return;
+                }
+                if (operation != Blkif.BLKIF_OP_READ && !copyFromGuest(segments, data)) {
+                    data.release();
+                    refuse(request, Blkif.BLKIF_RSP_ERROR);
+                    return;
+                }
             }
-            if (data == null) {
-                pool.giveBack(segments);
-                stall(slot);
-                return;
-            }
-            if (operation != Blkif.BLKIF_OP_READ && !fillFromGuest(data, segments)) {
-                data.release();
-                pool.giveBack(segments);
-                refuse(Blkif.BLKIF_RSP_ERROR);
-                return;
+            if (operation != Blkif.BLKIF_OP_READ) {
+                data.setIndex(0, lengthBytes);
             }
         }
         inFlight++;
-        if (operation == Blkif.BLKIF_OP_WRITE_BARRIER || operation == Blkif.BLKIF_OP_FLUSH_DISKCACHE && hasData) {
+        if (operation == Blkif.BLKIF_OP_WRITE_BARRIER || operation == Blkif.BLKIF_OP_FLUSH_DISKCACHE && data != null) {
             sequence.begin(operation, decoder.id(), decoder.offsetBytes(), data, segments);
+            stream().discard(request);
             return;
         }
-        BlockRequest request =
-                stream().newRequest().withCookie(decoder.id(), operation).withSegments(segments);
+        request.withCookie(decoder.id(), operation | copied);
         if (data != null) {
             request.withData(data);
         }
         switch (operation) {
-            case Blkif.BLKIF_OP_READ -> request.describe(BlockOp.READ, 0, decoder.offsetBytes(), decoder.lengthBytes());
-            case Blkif.BLKIF_OP_WRITE ->
-                request.describe(BlockOp.WRITE, 0, decoder.offsetBytes(), decoder.lengthBytes());
+            case Blkif.BLKIF_OP_READ -> request.describe(BlockOp.READ, 0, decoder.offsetBytes(), lengthBytes);
+            case Blkif.BLKIF_OP_WRITE -> request.describe(BlockOp.WRITE, 0, decoder.offsetBytes(), lengthBytes);
             case Blkif.BLKIF_OP_FLUSH_DISKCACHE -> request.describe(BlockOp.FLUSH, 0, 0, 0);
             default -> request.describe(BlockOp.DISCARD, 0, decoder.offsetBytes(), decoder.discardBytes());
         }
@@ -147,38 +161,33 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         return chain.stream();
     }
 
-    /** Returns a window onto the guest's own memory, or a buffer of the slab; null if there is none now. */
-    private @Nullable RegionBuf buffer(SegmentList segments, int lengthBytes) {
-        MappedRegion region = channel.memory().region();
-        if (region != null && SlotDecoder.isContiguous(segments)) {
-            int start = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
-            return pool.window(region, start, lengthBytes);
+    /** Returns a buffer of the slab; null if there is none now, and then the budget calls when there may be. */
+    private @Nullable RegionBuf allocate(int lengthBytes) {
+        SlabAllocator memory = stream().memory();
+        RegionBuf data = memory.tryAllocate(lengthBytes);
+        if (data == null) {
+            // Ask first, then try once more: bytes that came back in between would call nobody.
+            memory.budget().callWhenGivenBack(this::retryLater);
+            data = memory.tryAllocate(lengthBytes);
         }
-        return stream().memory().tryAllocate(lengthBytes);
+        return data;
     }
 
-    private boolean isWindow(SegmentList segments) {
-        return channel.memory().region() != null && SlotDecoder.isContiguous(segments);
-    }
-
-    private boolean fillFromGuest(ByteBuf data, SegmentList segments) {
-        if (!isWindow(segments)) {
-            GuestMemory memory = channel.memory();
-            int index = 0;
-            for (int i = 0; i < segments.count(); i++) {
-                int first = segments.firstSector(i) << Blkif.SECTOR_SHIFT;
-                int length = SlotDecoder.segmentBytes(segments, i);
-                if (!memory.copyIn(segments.gref(i), first, length, data, index)) {
-                    return false;
-                }
-                index += length;
+    private boolean copyFromGuest(SegmentList segments, ByteBuf data) {
+        GuestMemory memory = channel.memory();
+        int index = 0;
+        for (int i = 0; i < segments.count(); i++) {
+            int first = segments.firstSector(i) << Blkif.SECTOR_SHIFT;
+            int length = SlotDecoder.segmentBytes(segments, i);
+            if (!memory.copyIn(segments.gref(i), first, length, data, index)) {
+                return false;
             }
+            index += length;
         }
-        data.setIndex(0, data.capacity());
         return true;
     }
 
-    private boolean fillGuest(ByteBuf data, SegmentList segments) {
+    private boolean copyToGuest(ByteBuf data, SegmentList segments) {
         GuestMemory memory = channel.memory();
         int index = 0;
         for (int i = 0; i < segments.count(); i++) {
@@ -192,7 +201,8 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         return true;
     }
 
-    private void refuse(int status) {
+    private void refuse(BlockRequest request, int status) {
+        stream().discard(request);
         if (badRequests++ == 0) {
             LOG.warn("{}: bad request: {}; further ones of this ring are not logged", channel, decoder.complaint());
         }
@@ -234,29 +244,25 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             return;
         }
         BlockRequest request = response.request();
-        if ((request.tapBits() & PART_OF_SEQUENCE) != 0) {
+        int bits = request.tapBits();
+        if ((bits & PART_OF_SEQUENCE) != 0) {
             sequence.onPart(response);
             return;
         }
         int status = BlkifStatus.of(response.status());
-        SegmentList segments = request.segments();
-        if (request.op() == BlockOp.READ
+        if ((bits & COPIED) != 0
+                && request.op() == BlockOp.READ
                 && status == Blkif.BLKIF_RSP_OKAY
-                && segments != null
-                && !isWindow(segments)
-                && !fillGuest(request.data(), segments)) {
+                && !copyToGuest(request.data(), Objects.requireNonNull(request.segments()))) {
             status = Blkif.BLKIF_RSP_ERROR;
         }
-        if (request.op() == BlockOp.FLUSH && status != Blkif.BLKIF_RSP_OKAY) {
+        if (status != Blkif.BLKIF_RSP_OKAY && request.op() == BlockOp.FLUSH) {
             fence(response.status());
         }
-        answer(request.cookie(), request.tapBits(), status, segments);
+        answer(request.cookie(), bits & OPERATION_MASK, status);
     }
 
-    private void answer(long id, int operation, int status, @Nullable SegmentList segments) {
-        if (segments != null) {
-            pool.giveBack(segments);
-        }
+    private void answer(long id, int operation, int status) {
         inFlight--;
         if (channel.isOpen()) {
             channel.ring().respond(id, operation, status);
@@ -284,6 +290,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     public void channelInactive(ChannelHandlerContext ctx) {
         stalled = null;
         sequence.abandon();
+        windows.close();
         ctx.fireChannelInactive();
     }
 
@@ -312,17 +319,16 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     }
 
     void submitWritePart(long offsetBytes, ByteBuf data, SegmentList segments, int flags) {
-        context.fireChannelRead(stream()
-                .newRequest()
-                .withCookie(0, PART_OF_SEQUENCE)
-                .withSegments(segments)
+        BlockRequest request = stream().newRequest();
+        request.newSegments().copyFrom(segments);
+        context.fireChannelRead(request.withCookie(0, PART_OF_SEQUENCE)
                 .describe(BlockOp.WRITE, flags, offsetBytes, data.capacity())
                 .withData(data));
     }
 
     /** Ends a sequence: answers the frontend, and lets the ring go on. */
-    void endSequence(long id, int operation, BlockStatus status, SegmentList segments) {
-        answer(id, operation, BlkifStatus.of(status), segments);
+    void endSequence(long id, int operation, BlockStatus status) {
+        answer(id, operation, BlkifStatus.of(status));
         // One completion of the parts' turn: publishes.
         context.fireChannelReadComplete();
         channel.releaseIntake();

@@ -30,7 +30,7 @@ final class OrderedSequence {
     private long id;
     private long offsetBytes;
     private @Nullable ByteBuf data;
-    private SegmentList segments = new SegmentList();
+    private final SegmentList segments = new SegmentList();
 
     OrderedSequence(BlkifCodec codec) {
         this.codec = codec;
@@ -40,13 +40,13 @@ final class OrderedSequence {
         return state != State.NONE;
     }
 
-    /** Begins; takes over data (null for an empty barrier) and segments. The request counts as in flight already. */
+    /** Begins; takes over the data (null for an empty barrier), copies the segments. The request counts as in flight already. */
     void begin(int newOperation, long newId, long newOffsetBytes, @Nullable ByteBuf newData, SegmentList newSegments) {
         operation = newOperation;
         id = newId;
         offsetBytes = newOffsetBytes;
         data = newData;
-        segments = newSegments;
+        segments.copyFrom(newSegments);
         codec.channel().holdIntake();
         if (!codec.hasFlush()) {
             finish(BlockStatus.UNSUPPORTED);
@@ -126,6 +126,6 @@ final class OrderedSequence {
     private void finish(BlockStatus status) {
         state = State.NONE;
         releaseData();
-        codec.endSequence(id, operation, status, segments);
+        codec.endSequence(id, operation, status);
     }
 }

@@ -7,7 +7,6 @@ import io.blocktap.transport.ring.BlkifLayout;
 import io.blocktap.transport.ring.RingSlot;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
-import java.nio.ByteBuffer;
 
 /**
  * Checks and takes apart private copies of slots. Its fields describe the slot that was decoded last.
@@ -94,18 +93,12 @@ final class SlotDecoder {
     }
 
     private int direct(RingSlot slot, SegmentList segments, int least) {
-        int count = slot.bytes().get(BlkifLayout.NR_SEGMENTS) & 0xff;
+        int count = slot.getUnsignedByte(BlkifLayout.NR_SEGMENTS);
         if (count < least || count > Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST) {
             return error("number of segments out of range");
         }
         for (int i = 0; i < count; i++) {
-            int at = layout.segment(i);
-            ByteBuffer bytes = slot.bytes();
-            int status = segment(
-                    segments,
-                    bytes.getInt(at + BlkifLayout.SEGMENT_GREF),
-                    bytes.get(at + BlkifLayout.SEGMENT_FIRST_SECT) & 0xff,
-                    bytes.get(at + BlkifLayout.SEGMENT_LAST_SECT) & 0xff);
+            int status = segment(segments, slot.getLong(layout.segment(i)));
             if (status != Blkif.BLKIF_RSP_OKAY) {
                 return status;
             }
@@ -113,7 +106,11 @@ final class SlotDecoder {
         return start(slot.sectorNumber());
     }
 
-    private int segment(SegmentList segments, int gref, int first, int last) {
+    /** Checks one segment, a {@code struct blkif_request_segment} as a little-endian word. */
+    private int segment(SegmentList segments, long word) {
+        int gref = (int) (word >>> 8 * BlkifLayout.SEGMENT_GREF);
+        int first = (int) (word >>> 8 * BlkifLayout.SEGMENT_FIRST_SECT) & 0xff;
+        int last = (int) (word >>> 8 * BlkifLayout.SEGMENT_LAST_SECT) & 0xff;
         if (first > last || last >= Blkif.SECTORS_PER_PAGE) {
             return error("segment's sectors out of the page or in the wrong order");
         }
@@ -134,9 +131,9 @@ final class SlotDecoder {
     }
 
     private int discard(RingSlot slot) {
-        long sectors = slot.bytes().getLong(layout.discardNrSectors());
+        long sectors = slot.getLong(layout.discardNrSectors());
         long sector = slot.sectorNumber();
-        if ((slot.bytes().get(BlkifLayout.DISCARD_FLAG) & Blkif.BLKIF_DISCARD_SECURE) != 0) {
+        if ((slot.getUnsignedByte(BlkifLayout.DISCARD_FLAG) & Blkif.BLKIF_DISCARD_SECURE) != 0) {
             complaint = "secure discard is not offered";
             return Blkif.BLKIF_RSP_EOPNOTSUPP;
         }
@@ -149,9 +146,8 @@ final class SlotDecoder {
     }
 
     private int indirect(RingSlot slot, SegmentList segments) {
-        ByteBuffer bytes = slot.bytes();
-        operation = bytes.get(BlkifLayout.INDIRECT_OP) & 0xff;
-        int count = bytes.getShort(BlkifLayout.INDIRECT_NR_SEGMENTS) & 0xffff;
+        operation = slot.getUnsignedByte(BlkifLayout.INDIRECT_OP);
+        int count = slot.getUnsignedShort(BlkifLayout.INDIRECT_NR_SEGMENTS);
         if (operation != Blkif.BLKIF_OP_READ && operation != Blkif.BLKIF_OP_WRITE) {
             return error("inner operation is neither read nor write");
         }
@@ -163,7 +159,7 @@ final class SlotDecoder {
             return error("number of indirect segments out of range");
         }
         // 256 segments at most: the first page holds them all.
-        int gref = bytes.getInt(layout.indirectGref(0));
+        int gref = slot.getInt(layout.indirectGref(0));
         if (!memory.isValid(gref)) {
             return error("grant reference of the indirect page names no data page");
         }
@@ -171,12 +167,7 @@ final class SlotDecoder {
             return error("the indirect page can not be read");
         }
         for (int i = 0; i < count; i++) {
-            int at = i * BlkifLayout.SEGMENT_BYTES;
-            int status = segment(
-                    segments,
-                    indirect.getIntLE(at + BlkifLayout.SEGMENT_GREF),
-                    indirect.getByte(at + BlkifLayout.SEGMENT_FIRST_SECT) & 0xff,
-                    indirect.getByte(at + BlkifLayout.SEGMENT_LAST_SECT) & 0xff);
+            int status = segment(segments, indirect.getLongLE(i * BlkifLayout.SEGMENT_BYTES));
             if (status != Blkif.BLKIF_RSP_OKAY) {
                 return status;
             }
@@ -190,7 +181,8 @@ final class SlotDecoder {
 
     /** Returns whether the segments follow one another in the memory that the pages' numbers name. */
     static boolean isContiguous(SegmentList segments) {
-        for (int i = 1; i < segments.count(); i++) {
+        int count = segments.count();
+        for (int i = 1; i < count; i++) {
             if (segments.gref(i) != segments.gref(i - 1) + 1
                     || segments.firstSector(i) != 0
                     || segments.lastSector(i - 1) != Blkif.SECTORS_PER_PAGE - 1) {

@@ -108,8 +108,8 @@ final class LoopbackTap implements Tap {
             ChainHandler chain = new ChainHandler(session);
             channel.pipeline()
                     .addLast("codec", new BlkifCodec(channel, chain, new BlkifFeatures(maxIndirect())))
-                    .addLast("errors", new Errors())
                     .addLast("chain", chain)
+                    .addLast("errors", new Errors())
                     .remove(this);
             channels.add(channel);
             Consumer<Geometry> listener =
