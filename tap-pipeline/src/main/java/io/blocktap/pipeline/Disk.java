@@ -6,6 +6,10 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
@@ -33,6 +37,8 @@ public final class Disk {
     private final TapLoops loops;
     private final EventLoop home;
     private final WorkerPool workers;
+    private static final int DISCONNECT_SECONDS = 5;
+
     private final Set<Session> sessions = ConcurrentHashMap.newKeySet();
     private final List<Consumer<Geometry>> geometryListeners = new java.util.concurrent.CopyOnWriteArrayList<>();
     private final AtomicLong sessionNumbers = new AtomicLong();
@@ -145,13 +151,17 @@ public final class Disk {
         }
         session.streams().remove(stream);
         if (session.streams().isEmpty() && sessions.remove(session)) {
-            try {
-                chain.control(new ControlMessage.Disconnect(session));
-            } catch (RefusedException e) {
-                Logs.DISK.warn("[{}] disconnect can not be refused: {}", name, e.getMessage());
-            }
-            Logs.DISK.info("[{}] disconnected: {} {}", name, session.tap(), session.peer());
+            disconnected(session);
         }
+    }
+
+    private void disconnected(Session session) {
+        try {
+            chain.control(new ControlMessage.Disconnect(session));
+        } catch (RefusedException e) {
+            Logs.DISK.warn("[{}] disconnect can not be refused: {}", name, e.getMessage());
+        }
+        Logs.DISK.info("[{}] disconnected: {} {}", name, session.tap(), session.peer());
     }
 
     /** Asks to be told of every change of the geometry, from any thread. */
@@ -361,7 +371,23 @@ public final class Disk {
             }
             state = State.CLOSED;
         }
+        // Whoever is connected still is told now: later, its stages are gone.
+        for (Session session : sessions) {
+            if (sessions.remove(session)) {
+                tellDisconnected(session);
+            }
+        }
         chain.links().forEach(this::closeStage);
+    }
+
+    private void tellDisconnected(Session session) {
+        try {
+            control(new ControlMessage.Disconnect(session)).get(DISCONNECT_SECONDS, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ExecutionException | TimeoutException | RejectedExecutionException e) {
+            Logs.DISK.warn("[{}] not all stages heard of the disconnection of {}: {}", name, session, e.toString());
+        }
     }
 
     private void closeStage(Chain.Link link) {

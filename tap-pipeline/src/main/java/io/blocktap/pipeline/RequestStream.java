@@ -42,6 +42,7 @@ public final class RequestStream {
     private final SlabAllocator memory;
     private final Sink sink;
     private final StreamCounters counters = new StreamCounters();
+    private final HookFailures failures;
     private final Runnable carryOutPosts = this::carryOutPosts;
     private final Runnable flushLater = this::flushLater;
     private BlockRequest[] pool = new BlockRequest[32];
@@ -63,6 +64,7 @@ public final class RequestStream {
 
     RequestStream(Session session, EventLoop loop, SlabAllocator memory, Sink sink, Chain chain, Admission admission) {
         this.session = session;
+        this.failures = new HookFailures(session.disk().name());
         this.number = session.nextStreamNumber();
         this.loop = loop;
         this.memory = memory;
@@ -277,13 +279,8 @@ public final class RequestStream {
     }
 
     private void failedHook(BlockRequest request, String kind, Throwable cause) {
-        Logs.CHAIN.error(
-                "[{}] {} hook of {} failed on {}; the request is answered with an I/O error",
-                session.disk().name(),
-                kind,
-                request.chain.name(request.position),
-                request,
-                cause);
+        String what = kind + " hook of " + request.chain.name(request.position);
+        failures.log(what, request, "the request is answered with an I/O error", cause);
         request.response().setStatus(BlockStatus.IO_ERROR);
     }
 
@@ -298,12 +295,7 @@ public final class RequestStream {
                 sink.answer(request.response());
             }
         } catch (Throwable t) {
-            Logs.CHAIN.error(
-                    "[{}] the {} failed on the answer of {}",
-                    session.disk().name(),
-                    listener == null ? "tap" : "stage",
-                    request,
-                    t);
+            failures.log(listener == null ? "tap" : "stage", request, "its answer may be lost", t);
         }
         Chain itsChain = request.chain;
         request.end();

@@ -113,7 +113,8 @@ public abstract class DoorbellChannel extends AbstractChannel {
         readAllowed = false;
         rang = false;
         try {
-            rang |= takeAll();
+            boolean more = takeAll();
+            rang |= more; // after the call: it may have rung meanwhile
         } catch (Throwable t) {
             // The ring may not be armed any more; better an end that is seen than one that waits for ever.
             pipeline().fireExceptionCaught(t);

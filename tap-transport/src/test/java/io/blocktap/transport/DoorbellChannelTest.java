@@ -84,6 +84,10 @@ class DoorbellChannelTest {
             });
         }
 
+        void note() {
+            lookNow();
+        }
+
         @Override
         protected boolean takeAll() {
             turns.incrementAndGet();
@@ -170,6 +174,21 @@ class DoorbellChannelTest {
         register();
 
         awaitTurns(5);
+    }
+
+    @Test
+    void looksAgainWhenItRangInTheTurn() {
+        AtomicInteger rings = new AtomicInteger(1);
+        channel.turn = () -> {
+            if (rings.getAndDecrement() > 0) {
+                channel.note();
+            }
+            return false;
+        };
+
+        register();
+
+        awaitTurns(2);
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.blocktap.transport.loopback;
 
+import io.blocktap.transport.Printable;
 import java.net.SocketAddress;
 
 /** Address of a loopback tap: the path of its unix socket and, for a frontend, the name of the disk it asks for. */
@@ -42,6 +43,6 @@ public final class LoopbackAddress extends SocketAddress {
 
     @Override
     public String toString() {
-        return "loopback:" + path + (diskName.isEmpty() ? "" : "," + diskName);
+        return "loopback:" + path + (diskName.isEmpty() ? "" : "," + Printable.of(diskName));
     }
 }

@@ -2,8 +2,10 @@ package io.blocktap.transport.loopback;
 
 import io.blocktap.transport.DoorbellChannel;
 import io.blocktap.transport.FdPoll;
+import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.TapChannelOption;
 import io.blocktap.transport.TapException;
+import io.blocktap.transport.sys.DirectoryLock;
 import io.blocktap.transport.sys.Errno;
 import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.NativeException;
@@ -39,6 +41,7 @@ import org.slf4j.LoggerFactory;
  * that a dead server left behind is replaced, one that a living server listens on is not.
  */
 public final class LoopbackServerChannel extends DoorbellChannel implements ServerChannel {
+    private final LogLimiter acceptFailures = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
     private static final Logger LOG = LoggerFactory.getLogger(LoopbackServerChannel.class);
     private static final int MAX_HANDSHAKES = 64;
     private static final int ACCEPTS_PER_TURN = 64;
@@ -78,9 +81,15 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         if (!(localAddress instanceof LoopbackAddress loopback)) {
             throw new TapException("a loopback tap binds to a LoopbackAddress, not to " + localAddress);
         }
-        removeStale(loopback.path());
-        SeqPacketSocket listening = SeqPacketSocket.listenOn(loopback.path());
-        Path file = Path.of(loopback.path());
+        SeqPacketSocket listening;
+        Path file = Path.of(loopback.path()).toAbsolutePath();
+        DirectoryLock lock = DirectoryLock.ofFile(file);
+        try {
+            removeStale(loopback.path());
+            listening = SeqPacketSocket.listenOn(loopback.path());
+        } finally {
+            lock.close();
+        }
         try {
             Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
             socketFile = identity(file);
@@ -149,7 +158,15 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
             return true;
         } catch (NativeException e) {
             // Out of descriptors, most likely. The edge will not come again, so look again later.
-            LOG.warn("{}: {}; trying again in a second", address, e.getMessage());
+            long times = acceptFailures.count();
+            if (times > 0) {
+                LOG.warn(
+                        "{}: no frontend can be accepted: {} ({} times); tried every second; does the process need more"
+                                + " descriptors (ulimit -n)?",
+                        address,
+                        e.getMessage(),
+                        times);
+            }
             eventLoop().schedule(this::lookNow, ACCEPT_RETRY_MILLIS, TimeUnit.MILLISECONDS);
             return false;
         }

@@ -70,6 +70,11 @@ public final class NbdRequest {
         return offsetBytes;
     }
 
+    /** Returns the bytes that it moves, one way or the other. */
+    public long dataBytes() {
+        return type == Nbd.CMD_WRITE || type == Nbd.CMD_READ ? lengthBytes : 0;
+    }
+
     /** Returns the bytes that follow the header. */
     public long payloadBytes() {
         return type == Nbd.CMD_WRITE ? lengthBytes : 0;

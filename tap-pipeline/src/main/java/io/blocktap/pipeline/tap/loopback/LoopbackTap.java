@@ -13,6 +13,7 @@ import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.codec.blkif.BlkifCodec;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
 import io.blocktap.pipeline.tap.SteeredLoopGroup;
+import io.blocktap.transport.Printable;
 import io.blocktap.transport.TapChannelOption;
 import io.blocktap.transport.loopback.LoopbackAddress;
 import io.blocktap.transport.loopback.LoopbackGeometry;
@@ -44,6 +45,8 @@ final class LoopbackTap implements Tap {
     private final Path socket;
     private final DiskRegistry disks;
     private final Set<LoopbackTapChannel> channels = ConcurrentHashMap.newKeySet();
+
+    private volatile boolean stopping;
 
     @SuppressWarnings("NullAway.Init") // by open
     private Channel server;
@@ -89,7 +92,7 @@ final class LoopbackTap implements Tap {
             LoopbackTapChannel channel = (LoopbackTapChannel) ctx.channel();
             Optional<Disk> found = disks.find(channel.diskName());
             if (found.isEmpty()) {
-                channel.refuse("no disk '" + channel.diskName() + "'; there are "
+                channel.refuse("no disk '" + Printable.of(channel.diskName()) + "'; there are "
                         + disks.all().stream()
                                 .map(disk -> "'" + disk.name() + "'")
                                 .toList());
@@ -112,6 +115,9 @@ final class LoopbackTap implements Tap {
                     .addLast("errors", new Errors())
                     .remove(this);
             channels.add(channel);
+            if (stopping) {
+                channel.stopIntake(); // whoever stopped the others may not have seen it
+            }
             Consumer<Geometry> listener =
                     geometry -> channel.eventLoop().execute(() -> channel.tellGeometry(told(geometry)));
             disk.onGeometryChange(listener);
@@ -164,6 +170,7 @@ final class LoopbackTap implements Tap {
 
     @Override
     public CompletableFuture<Void> stopTaking() {
+        stopping = true;
         CompletableFuture<Void> stopped = new CompletableFuture<>();
         server.close().addListener(closed -> stopped.complete(null));
         CompletableFuture<?>[] rings = channels.stream()

@@ -9,8 +9,17 @@ interface NbdEndpoint {
     /** Returns whether it is a unix socket. */
     boolean isUnix();
 
-    /** Returns the address to bind to, after making it free. May wait. */
-    SocketAddress prepare() throws StageException;
+    /** An address that is free to be bound to, and stays so against other blocktaps until this is closed. */
+    interface Claim extends AutoCloseable {
+        /** Returns the address. */
+        SocketAddress address();
+
+        @Override
+        void close();
+    }
+
+    /** Makes the address free. May wait. */
+    Claim claim() throws StageException;
 
     /** Takes note of the address that it was bound to. */
     void bound(SocketAddress address) throws StageException;

@@ -10,6 +10,7 @@ import io.blocktap.pipeline.codec.nbd.NbdOption;
 import io.blocktap.pipeline.codec.nbd.NbdOptionDecoder;
 import io.blocktap.pipeline.codec.nbd.NbdOptionReply;
 import io.blocktap.pipeline.codec.nbd.NbdProtocolException;
+import io.blocktap.transport.Printable;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
@@ -185,7 +186,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         }
         Optional<Disk> found = tap.disks().find(wanted.exportName());
         if (found.isEmpty()) {
-            refuse(option, Nbd.REP_ERR_UNKNOWN, "no disk '" + wanted.exportName() + "'");
+            refuse(option, Nbd.REP_ERR_UNKNOWN, "no disk '" + Printable.of(wanted.exportName()) + "'");
             return;
         }
         Disk disk = found.get();

@@ -5,10 +5,13 @@ import io.blocktap.pipeline.DiskRegistry;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
+import io.blocktap.transport.LogLimiter;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
@@ -17,7 +20,6 @@ import io.netty.channel.group.ChannelGroup;
 import io.netty.channel.group.DefaultChannelGroup;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.GlobalEventExecutor;
-import java.net.SocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -73,7 +75,30 @@ final class NbdTap implements Tap {
             throws StageException {
         NbdTap tap = new NbdTap(endpoint, limits, disks, loops);
         NbdTransport transport = NbdTransport.of(loops.group());
-        SocketAddress address = endpoint.prepare();
+        ChannelFuture bound;
+        try (NbdEndpoint.Claim claim = endpoint.claim()) {
+            bound = bootstrap(tap, endpoint, transport, loops)
+                    .bind(claim.address())
+                    .awaitUninterruptibly();
+        }
+        if (!bound.isSuccess()) {
+            tap.closeMemory();
+            throw new StageException(
+                    "nbd: can not listen on " + endpoint + ": " + bound.cause().getMessage(), bound.cause());
+        }
+        tap.server = bound.channel();
+        tap.server.pipeline().addLast("accept-failures", new AcceptFailures(endpoint));
+        try {
+            endpoint.bound(tap.server.localAddress());
+        } catch (StageException e) {
+            tap.server.close().awaitUninterruptibly();
+            tap.closeMemory();
+            throw e;
+        }
+        return tap;
+    }
+
+    private static ServerBootstrap bootstrap(NbdTap tap, NbdEndpoint endpoint, NbdTransport transport, TapLoops loops) {
         ServerBootstrap bootstrap = new ServerBootstrap()
                 .group(loops.group())
                 .channelFactory(endpoint.isUnix() ? transport.unixServer() : transport.tcpServer())
@@ -86,21 +111,7 @@ final class NbdTap implements Tap {
                     .childOption(ChannelOption.TCP_NODELAY, true)
                     .childOption(ChannelOption.SO_KEEPALIVE, true);
         }
-        ChannelFuture bound = bootstrap.bind(address).awaitUninterruptibly();
-        if (!bound.isSuccess()) {
-            tap.closeMemory();
-            throw new StageException(
-                    "nbd: can not listen on " + endpoint + ": " + bound.cause().getMessage(), bound.cause());
-        }
-        tap.server = bound.channel();
-        try {
-            endpoint.bound(tap.server.localAddress());
-        } catch (StageException e) {
-            tap.server.close().awaitUninterruptibly();
-            tap.closeMemory();
-            throw e;
-        }
-        return tap;
+        return bootstrap;
     }
 
     private final class Initializer extends ChannelInitializer<Channel> {
@@ -125,6 +136,29 @@ final class NbdTap implements Tap {
             SocketReader reader = new SocketReader();
             channel.config().setRecvByteBufAllocator(reader);
             channel.pipeline().addLast("handshake", new NbdHandshakeHandler(NbdTap.this, reader, peer));
+        }
+    }
+
+    /** Behind Netty's acceptor, which stops accepting for a second when it fails: for want of descriptors, most likely. */
+    private static final class AcceptFailures extends ChannelInboundHandlerAdapter {
+        private final NbdEndpoint endpoint;
+        private final LogLimiter limiter = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
+
+        AcceptFailures(NbdEndpoint endpoint) {
+            this.endpoint = endpoint;
+        }
+
+        @Override
+        public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+            long times = limiter.count();
+            if (times > 0) {
+                LOG.warn(
+                        "nbd {}: no client can be accepted: {} ({} times); tried every second; does the process need more"
+                                + " descriptors (ulimit -n)?",
+                        endpoint,
+                        cause.getMessage(),
+                        times);
+            }
         }
     }
 

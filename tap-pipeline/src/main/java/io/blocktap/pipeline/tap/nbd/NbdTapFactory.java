@@ -25,6 +25,7 @@ public final class NbdTapFactory implements TapFactory {
     private static final String MAX_REQUESTS = "max-requests";
     private static final String MAX_BYTES = "max-bytes";
     private static final String HANDSHAKE_TIMEOUT = "handshake-timeout";
+    private static final String SEND_TIMEOUT = "send-timeout";
 
     @Override
     public String name() {
@@ -55,7 +56,12 @@ public final class NbdTapFactory implements TapFactory {
                                 HANDSHAKE_TIMEOUT,
                                 OptionType.DURATION,
                                 "how long a client may take to choose a disk, 1ms to 60min")
-                        .withDefault("10s"));
+                        .withDefault("10s"),
+                OptionSpec.optional(
+                                SEND_TIMEOUT,
+                                OptionType.DURATION,
+                                "how long a client may take nothing of more than 1 MiB of waiting replies, 1ms to 60min")
+                        .withDefault("30s"));
     }
 
     @Override
@@ -91,10 +97,6 @@ public final class NbdTapFactory implements TapFactory {
 
     private static NbdLimits limits(OptionValues values) throws StageException {
         final int most = 65536;
-        Duration time = values.duration(HANDSHAKE_TIMEOUT);
-        if (time.toMillis() < 1 || time.compareTo(Duration.ofMinutes(60)) > 0) {
-            throw new StageException("nbd: handshake-timeout of " + time.toMillis() + " ms; it is 1ms to 60min");
-        }
         long maxBytes = values.sizeBytes(MAX_BYTES);
         if (maxBytes < 1) {
             throw new StageException("nbd: max-bytes=0; at least one byte, usually 64M");
@@ -103,7 +105,16 @@ public final class NbdTapFactory implements TapFactory {
                 (int) bounded(MAX_CONNECTIONS, values.number(MAX_CONNECTIONS), most),
                 (int) bounded(MAX_REQUESTS, values.number(MAX_REQUESTS), most),
                 maxBytes,
-                time);
+                time(values, HANDSHAKE_TIMEOUT),
+                time(values, SEND_TIMEOUT));
+    }
+
+    private static Duration time(OptionValues values, String name) throws StageException {
+        Duration time = values.duration(name);
+        if (time.toMillis() < 1 || time.compareTo(Duration.ofMinutes(60)) > 0) {
+            throw new StageException("nbd: " + name + " of " + time.toMillis() + " ms; it is 1ms to 60min");
+        }
+        return time;
     }
 
     private static long bounded(String name, long value, int most) throws StageException {

@@ -44,6 +44,9 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     /** Payloads of refused WRITEs up to this length are skipped; a longer one ends the connection. */
     private static final long MAX_SKIPPED_BYTES = 64L << 20;
 
+    /** One connection has at most this part of the budget of all, unless a single request needs more. */
+    private static final int BUDGET_SHARE = 16;
+
     private enum State {
         /** Requests are taken. */
         SERVING,
@@ -64,11 +67,13 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private final Runnable resume = this::resume;
     private final Runnable memoryBack = this::memoryBack;
     private ChannelHandlerContext ctx;
+    private SendWatch sending;
     private RequestStream stream;
 
     private State state = State.SERVING;
     private int inFlight;
     private long inFlightBytes;
+    private long mostBytes;
     private boolean stalled;
     private boolean resumeScheduled;
     private boolean waitingForMemory;
@@ -108,12 +113,14 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     /** Begins, after the chain's handler was added behind this one. */
     void start(RequestStream newStream, SocketReader reader) {
         stream = newStream;
+        mostBytes = Math.min(limits.maxBytes(), stream.memory().budget().limitBytes() / BUDGET_SHARE);
         reader.readInto(this);
     }
 
     @Override
     public void handlerAdded(ChannelHandlerContext newCtx) {
         ctx = newCtx;
+        sending = new SendWatch(newCtx.channel(), limits.sendTime(), label, log);
     }
 
     // ---- receiving
@@ -193,6 +200,10 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             received.skip(NbdRequest.BYTES);
             finish();
             return true;
+        }
+        if (inFlightBytes > 0 && inFlightBytes + header.dataBytes() > mostBytes) {
+            stall();
+            return false;
         }
         int errno = refusing ? Nbd.ESHUTDOWN : header.check(export);
         if (errno != 0 || header.lengthBytes() == 0 && header.type() != Nbd.CMD_FLUSH) {
@@ -358,7 +369,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     private boolean mustWait() {
         return inFlight >= limits.maxRequests()
-                || inFlightBytes >= limits.maxBytes()
+                || inFlightBytes >= mostBytes
                 || !ctx.channel().isWritable();
     }
 
@@ -418,7 +429,9 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext unused) {
-        if (stalled && ctx.channel().isWritable()) {
+        if (!ctx.channel().isWritable()) {
+            sending.watch();
+        } else if (stalled) {
             scheduleResume();
         }
         ctx.fireChannelWritabilityChanged();

@@ -25,13 +25,23 @@ final class TcpEndpoint implements NbdEndpoint {
     }
 
     @Override
-    public SocketAddress prepare() throws StageException {
+    public Claim claim() throws StageException {
         InetSocketAddress address = new InetSocketAddress(host, port);
         if (address.isUnresolved()) {
             throw new StageException(
                     "nbd: tcp=" + this + ": this host name is not known; write an address of this machine");
         }
-        return address;
+        return new Claim() {
+            @Override
+            public SocketAddress address() {
+                return address;
+            }
+
+            @Override
+            public void close() {
+                // the kernel decides who gets a port
+            }
+        };
     }
 
     @Override

@@ -1,6 +1,8 @@
 package io.blocktap.pipeline.tap.nbd;
 
 import io.blocktap.pipeline.StageException;
+import io.blocktap.transport.sys.DirectoryLock;
+import io.blocktap.transport.sys.NativeException;
 import io.netty.channel.unix.DomainSocketAddress;
 import java.io.IOException;
 import java.net.SocketAddress;
@@ -43,16 +45,40 @@ final class UnixEndpoint implements NbdEndpoint {
     }
 
     @Override
-    public SocketAddress prepare() throws StageException {
+    public Claim claim() throws StageException {
         int length = path.toString().getBytes(StandardCharsets.UTF_8).length;
         if (length > MAX_PATH_BYTES) {
             throw new StageException("nbd: unix=" + path + " has " + length
                     + " bytes; the path of a socket has at most " + MAX_PATH_BYTES + ": choose a shorter one");
         }
-        if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
-            replaceStale();
+        DirectoryLock lock;
+        try {
+            lock = DirectoryLock.ofFile(path);
+        } catch (NativeException e) {
+            throw new StageException("nbd: unix=" + path + ": its directory can not be used: " + e.getMessage(), e);
         }
-        return new DomainSocketAddress(path.toString());
+        boolean isFree = false;
+        try {
+            if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+                replaceStale();
+            }
+            isFree = true;
+        } finally {
+            if (!isFree) {
+                lock.close();
+            }
+        }
+        return new Claim() {
+            @Override
+            public SocketAddress address() {
+                return new DomainSocketAddress(path.toString());
+            }
+
+            @Override
+            public void close() {
+                lock.close();
+            }
+        };
     }
 
     private void replaceStale() throws StageException {

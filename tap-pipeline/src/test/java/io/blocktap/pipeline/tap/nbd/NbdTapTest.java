@@ -29,6 +29,7 @@ import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
 import io.blocktap.pipeline.testkit.ReferenceDisk;
 import io.blocktap.pipeline.testkit.TestPool;
+import io.blocktap.transport.memory.SlabAllocator;
 import io.netty.channel.EventLoop;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -52,6 +53,11 @@ import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -358,6 +364,51 @@ final class NbdTapTest {
         client().greet().assertClosed();
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void closesOnAClientThatTakesNoReplies(Io io) throws Exception {
+        loops(io, 1);
+        open("nbd:unix=" + socket() + ",send-timeout=100ms", disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        RawNbdClient silent = client().go("");
+        Frames frames = new Frames();
+        for (int i = 0; i < 16; i++) {
+            frames.read(i, 0, 1 << 20);
+        }
+        silent.send(frames.take());
+
+        EventLoop loop = (EventLoop) loops.group().iterator().next();
+        SlabAllocator slabs =
+                CompletableFuture.supplyAsync(() -> loops.memory(loop), loop).get();
+        await().untilAsserted(() -> assertThat(slabs.budget().usedBytes()).isPositive());
+        await().untilAsserted(() -> assertThat(slabs.budget().usedBytes()).isZero());
+
+        assertThat(silent.bytesUntilTheEnd()).isLessThan(16 << 20);
+        RawNbdClient other = client().go("");
+        other.send(frames.read(1, 0, 1 << 20).take());
+        assertThat(other.answer(1 << 20).errno()).isZero();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void clientsThatTakeNoRepliesLeaveMemoryForOthers(Io io) throws Exception {
+        loops(io, 1);
+        open("nbd:unix=" + socket(), disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        Frames frames = new Frames();
+        for (int i = 0; i < 10; i++) {
+            RawNbdClient silent = client().go("");
+            for (int j = 0; j < 64; j++) {
+                frames.read(j, 0, 1 << 20);
+            }
+            silent.send(frames.take());
+        }
+
+        RawNbdClient other = client().go("");
+        for (int i = 0; i < 20; i++) {
+            other.send(frames.read(i, 0, 1 << 20).take());
+            assertThat(other.answer(1 << 20).cookie()).isEqualTo(i);
+        }
+    }
+
     @Test
     void refusesMoreConnectionsThanAllowed() throws Exception {
         loops(Io.EPOLL, 1);
@@ -447,6 +498,48 @@ final class NbdTapTest {
         client().go("");
         tap.close().get(10, TimeUnit.SECONDS);
         assertThat(socket()).doesNotExist();
+    }
+
+    @Test
+    void onlyOneOfManyThatStartAtOnceReplacesADeadServersSocket() throws Exception {
+        loops(Io.EPOLL, 1);
+        Disk disk = disk("", new ReferenceDisk(SIZE, AT_ONCE));
+        NbdTapFactory factory = new NbdTapFactory();
+        ExecutorService starters = Executors.newFixedThreadPool(8);
+        try {
+            for (int round = 0; round < 20; round++) {
+                ServerSocketChannel dead = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+                dead.bind(UnixDomainSocketAddress.of(socket()));
+                dead.close();
+                CyclicBarrier together = new CyclicBarrier(8);
+                List<Future<Tap>> started = new ArrayList<>();
+                for (int i = 0; i < 8; i++) {
+                    started.add(starters.submit(() -> {
+                        OptionValues values =
+                                OptionValues.parse(StageText.parse("nbd:unix=" + socket()), factory.options());
+                        together.await();
+                        return factory.open(values, new DiskRegistry(List.of(disk)), loops);
+                    }));
+                }
+                List<Tap> taps = new ArrayList<>();
+                for (Future<Tap> each : started) {
+                    try {
+                        taps.add(each.get());
+                    } catch (ExecutionException e) {
+                        assertThat(e.getCause())
+                                .isInstanceOf(StageException.class)
+                                .hasMessageContaining("in use by a running server");
+                    }
+                }
+                assertThat(taps).hasSize(1);
+                try (RawNbdClient client = RawNbdClient.connect(socket())) {
+                    client.go("");
+                }
+                taps.get(0).close().get(20, TimeUnit.SECONDS);
+            }
+        } finally {
+            starters.shutdown();
+        }
     }
 
     @Test

@@ -229,7 +229,7 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void takesNoMoreRequestsThanAllowedAndGoesOnLater() throws Exception {
-        NbdLimits four = new NbdLimits(1, 4, 64 << 20, Duration.ofSeconds(10));
+        NbdLimits four = new NbdLimits(1, 4, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, four)) {
             for (int i = 1; i <= 10; i++) {
                 frames.read(i, i * 512, 512);
@@ -248,7 +248,7 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void takesNoMoreBytesThanAllowedAndGoesOnLater() throws Exception {
-        NbdLimits bytes = new NbdLimits(1, 256, 10_000, Duration.ofSeconds(10));
+        NbdLimits bytes = new NbdLimits(1, 256, 10_000, Duration.ofSeconds(10), Duration.ofSeconds(30));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, bytes)) {
             byte[] large = new byte[300_000];
             harness.receive(
@@ -313,7 +313,7 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void keepsItsMemorySmallWhenManyRequestsAreHeld() throws Exception {
-        NbdLimits many = new NbdLimits(1, 4096, 64 << 20, Duration.ofSeconds(10));
+        NbdLimits many = new NbdLimits(1, 4096, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, many)) {
             Random random = new Random(1);
             byte[] model = harness.reference.content().clone();

@@ -117,6 +117,21 @@ final class RawNbdClient implements AutoCloseable {
         }
     }
 
+    /** Reads until the server's end of the connection, and returns how much there was. */
+    long bytesUntilTheEnd() throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(64 << 10);
+        long count = 0;
+        try {
+            int now;
+            while ((now = socket.read(bytes.clear())) >= 0) {
+                count += now;
+            }
+        } catch (IOException e) {
+            assertThat(e).hasMessageContaining("reset");
+        }
+        return count;
+    }
+
     @Override
     public void close() throws IOException {
         socket.close();

@@ -25,7 +25,7 @@ import org.slf4j.LoggerFactory;
 
 /** The transmission phase of one connection on an embedded channel, over a {@link ReferenceDisk}. The test's thread only. */
 final class TransmissionHarness implements AutoCloseable {
-    static final NbdLimits LIMITS = new NbdLimits(1, 256, 64 << 20, Duration.ofSeconds(10));
+    static final NbdLimits LIMITS = new NbdLimits(1, 256, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
     static final long BUDGET = 256L << 20;
 
     final EmbeddedChannel channel = new EmbeddedChannel();
