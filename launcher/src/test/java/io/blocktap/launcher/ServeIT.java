@@ -18,6 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The life of {@code blocktap serve} as a process: ready, signals, drain, captive commands, exit codes. */
@@ -281,11 +282,20 @@ final class ServeIT {
         }
     }
 
-    @Test
-    void tellsThatTheCommandCanNotBeStarted() throws Exception {
-        try (Program program = Program.start(directory, "serve", tap, "memory:1M", "--", "/nonexistent/tool")) {
-            assertThat(program.exitCode()).isEqualTo(1);
-            assertThat(program.errors()).contains("blocktap: cannot start '/nonexistent/tool': ");
+    @ParameterizedTest
+    @CsvSource({
+        "/nonexistent/tool, 127, /nonexistent/tool: command not found",
+        "no-such-tool-anywhere, 127, no-such-tool-anywhere: command not found on the PATH",
+        "./plain.txt, 126, ./plain.txt: is not executable; chmod +x it",
+        "/tmp, 126, /tmp: is a directory",
+    })
+    void aCommandThatCanNotBeStartedEndsItAsInAShell(String command, int exitCode, String told) throws Exception {
+        Files.writeString(directory.resolve("plain.txt"), "no program");
+        try (Program program = Program.start(directory, "serve", tap, "memory:1M", "--", command)) {
+            assertThat(program.exitCode()).as(program.errors()).isEqualTo(exitCode);
+            assertThat(program.errors().lines().filter(line -> line.startsWith("blocktap: ")))
+                    .containsExactly("blocktap: " + told);
+            assertThat(socket).doesNotExist();
         }
     }
 
