@@ -8,6 +8,7 @@ import io.blocktap.it.support.Tool;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -43,12 +44,12 @@ final class DocsIT {
     /** Runs a block with the checkout and the build under test. */
     private Exec.Result run(Map<String, String> blocks, String step) {
         String build = System.getenv().getOrDefault("BLOCKTAP_BUILD", "target");
-        String java = Path.of(System.getProperty("java.home"), "bin").toString();
+        String bin = Path.of(System.getProperty("java.home"), "bin").toString();
         String commands = blocks.get(step).replace("/launcher/target/", "/launcher/" + build + "/");
         String setUp = "set -e; export BLOCKTAP='" + Blocktap.root() + "' JAVA_HOME='" + System.getProperty("java.home")
-                + "' PATH='" + java + "':\"$PATH\"; ";
+                + "' PATH='" + bin + "':\"$PATH\"; ";
         try (Exec shell = Exec.startIn(directory, "sh", "-c", setUp + commands)) {
-            return shell.await(java.time.Duration.ofSeconds(60));
+            return shell.await(Duration.ofSeconds(60));
         }
     }
 
