@@ -96,6 +96,10 @@ final class CommandLineTest {
                 "stages a b | blocktap: 'b' is one word too many",
                 "stages a b --help | blocktap: 'b' is one word too many",
                 "sevre --help | blocktap: there is no command 'sevre'; did you mean serve?",
+                "serve --print-config --tap=nbd null | blocktap: 'nbd': nbd: needs either unix=PATH or tcp=HOST:PORT,",
+                "serve --tap=nbd:unix=a,tcp=127.0.0.1:0 null | blocktap: 'nbd:unix=a,tcp=127.0.0.1:0': nbd: needs either unix=",
+                "serve --tap=nbd:unix=a,mode=999 null | blocktap: 'nbd:unix=a,mode=999': nbd: mode=999:",
+                "serve --tap=loopback:a,max-sessions=0 null | blocktap: 'loopback:a,max-sessions=0': loopback: max-sessions=0;",
                 "help sevre | blocktap: Unknown subcommand 'sevre'",
                 "stages -- true | blocktap: '--' stands before the command of 'serve ... -- COMMAND' only",
                 "serve null | blocktap: no tap: nobody could connect; give one by --tap (in a file: taps), for example --tap nbd:",
@@ -105,6 +109,15 @@ final class CommandLineTest {
 
         assertThat(cli.firstError()).startsWith(expected);
         assertThat(cli.code()).isEqualTo(2);
+    }
+
+    @Test
+    void refusesThePathOfASocketThatIsTooLong() {
+        Cli cli = Cli.run("serve", "--tap=nbd:unix=/" + "x".repeat(107), "null");
+
+        assertThat(cli.code()).isEqualTo(2);
+        assertThat(cli.firstError())
+                .contains("has 108 bytes; the path of a socket has at most 107: choose a shorter one");
     }
 
     @Test
@@ -216,7 +229,7 @@ final class CommandLineTest {
         assertThat(cli.err().lines().filter(line -> line.startsWith("blocktap: ")))
                 .singleElement()
                 .asString()
-                .contains("/nonexistent/d.sock", "No such file or directory");
+                .contains("/nonexistent/d.sock", "there is no directory /nonexistent;");
         assertThat(cli.err()).doesNotContain("\tat ");
     }
 

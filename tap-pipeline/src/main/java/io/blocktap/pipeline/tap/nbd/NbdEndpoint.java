@@ -9,6 +9,9 @@ interface NbdEndpoint {
     /** Returns whether it is a unix socket. */
     boolean isUnix();
 
+    /** Refuses what can be bound nowhere, without looking at files or the network. */
+    void check() throws StageException;
+
     /** Returns the address to bind to, after making it free. May wait. */
     SocketAddress prepare() throws StageException;
 
