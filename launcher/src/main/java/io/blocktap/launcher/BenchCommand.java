@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -38,6 +39,9 @@ import picocli.CommandLine.Spec;
         description = {
             "Measures a chain behind a tap: requests a second, latency, CPU time and garbage of the server. A second process drives"
                     + " it.",
+            "",
+            "The patterns that write (write, rw, randwrite, randrw) DESTROY what is on the disk. They need --destroy-data, unless the"
+                    + " chain ends in memory, in null, or in an image that it makes itself.",
             ""
         },
         footer = {
@@ -46,7 +50,8 @@ import picocli.CommandLine.Spec;
             "  blocktap bench null",
             "  blocktap bench --tap nbd --rw randrw --qd 16 memory:256M",
             "  blocktap bench --bs 64K --qd 4 --time 10s --json dump:/dev/null memory:256M",
-            "  blocktap bench --uri 'nbd+unix:///?socket=/tmp/other-server.sock'"
+            "  blocktap bench --uri 'nbd+unix:///?socket=/tmp/other-server.sock'",
+            "  blocktap bench --rw randwrite --destroy-data image:/dev/vg0/scratch,direct=on"
         })
 final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
     @Spec
@@ -73,6 +78,9 @@ final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
             description =
                     "read, write, rw, randread, randwrite or randrw; mixed ones read half. Default ${DEFAULT-VALUE}.")
     private String pattern = "randread";
+
+    @Option(names = "--destroy-data", description = "Write to a disk though it holds data, or may: they are lost.")
+    private boolean destroyData;
 
     @Option(
             names = "--bs",
@@ -147,10 +155,12 @@ final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
                         "'" + stages.get(0) + "': --uri measures a server that runs; leave out either");
             }
             Target.parse(given);
+            refuseToDestroy(load, Optional.of(given));
             List<OpResult> results = drive(given, load, null);
             show(given, load, results, null, null);
             return Main.OK;
         }
+        refuseToDestroy(load, DestroyCheck.dataIn(stages));
         try (WorkDirectory directory = new WorkDirectory();
                 Plugins plugins = stageOptions.loadPlugins();
                 BlocktapServer server = BlocktapServer.builder()
@@ -165,6 +175,13 @@ final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
             show(String.join(" ", stages), load, results, cost, server.settings());
         }
         return Main.OK;
+    }
+
+    private void refuseToDestroy(LoadSpec load, Optional<String> data) throws ConfigException {
+        if (load.writes() && data.isPresent() && !destroyData) {
+            throw new ConfigException("--rw " + pattern + " would destroy the data in " + data.get()
+                    + "; add --destroy-data if nobody needs them, or take --rw read or randread");
+        }
     }
 
     private LoadSpec load() throws ConfigException {
@@ -184,6 +201,10 @@ final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
                             .map(near -> "did you mean " + near + "?")
                             .orElse("it is one of " + String.join(", ", LoadSpec.patterns())));
         }
+        long measuredMillis = millis("--time", time);
+        if (measuredMillis < 1) {
+            throw new ConfigException("--time " + time + ": it is 1ms or more");
+        }
         return new LoadSpec(
                 false,
                 pattern,
@@ -191,7 +212,7 @@ final class BenchCommand implements Callable<Integer>, CommonOptions.Holder {
                 queueDepth,
                 jobs,
                 millis("--warm-up", warmUp),
-                Math.max(1, millis("--time", time)),
+                measuredMillis,
                 size("--range", range),
                 seed);
     }

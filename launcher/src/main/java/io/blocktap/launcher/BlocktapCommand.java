@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -21,7 +22,8 @@ import picocli.CommandLine.Spec;
             StagesCommand.class,
             DemoCommand.class,
             BenchCommand.class,
-            DriveCommand.class
+            DriveCommand.class,
+            HelpCommand.class
         },
         footer = {
             "",
@@ -30,7 +32,7 @@ import picocli.CommandLine.Spec;
             "  blocktap serve --tap nbd:unix=/tmp/d.sock dump image:disk.img",
             "  blocktap stages                                            what can stand in a chain",
             "",
-            "'blocktap COMMAND --help' tells more. Exit codes: 0 well, 1 failed, 2 wrong usage."
+            "'blocktap COMMAND --help' or 'blocktap help COMMAND' tells more. Exit codes: 0 well, 1 failed, 2 wrong usage."
         })
 final class BlocktapCommand implements Callable<Integer> {
     @Spec

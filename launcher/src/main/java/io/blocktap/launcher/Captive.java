@@ -1,10 +1,14 @@
 package io.blocktap.launcher;
 
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** The command of {@code serve ... -- COMMAND}: it is given the server's addresses, and the server lives as long as it does. */
 final class Captive {
@@ -12,6 +16,9 @@ final class Captive {
     private static final String URI = "BLOCKTAP_URI";
 
     private static final Pattern SOCKET = Pattern.compile("[?&]socket=([^&]*)");
+
+    private static final int NOT_FOUND = 127;
+    private static final int NOT_RUNNABLE = 126;
 
     private final Process process;
 
@@ -47,8 +54,28 @@ final class Captive {
         try {
             return new Captive(builder.start());
         } catch (IOException e) {
-            throw new FailedException("cannot start '" + command.get(0) + "': " + e.getMessage(), e);
+            throw notStarted(command.get(0), e);
         }
+    }
+
+    /** Says why, with the exit codes of a shell: 127 if there is no such command, 126 if there is one that can not be run. */
+    private static FailedException notStarted(String name, IOException failure) {
+        List<Path> places = name.indexOf('/') >= 0
+                ? List.of(Path.of(name))
+                : Stream.of(System.getenv().getOrDefault("PATH", "").split(":"))
+                        .map(folder -> Path.of(folder).resolve(name))
+                        .toList();
+        Optional<Path> there =
+                places.stream().filter(place -> Files.exists(place)).findFirst();
+        if (there.isEmpty()) {
+            return new FailedException(
+                    name + ": command not found" + (name.indexOf('/') >= 0 ? "" : " on the PATH"), failure, NOT_FOUND);
+        }
+        Path file = there.get();
+        String why = Files.isDirectory(file)
+                ? "is a directory"
+                : Files.isExecutable(file) ? String.valueOf(failure.getMessage()) : "is not executable; chmod +x it";
+        return new FailedException(file + ": " + why, failure, NOT_RUNNABLE);
     }
 
     /** Calls the task when the command has ended. */

@@ -170,7 +170,7 @@ final class DemoCommand implements Callable<Integer>, CommonOptions.Holder {
             out.println("what dump saw, first lines:");
             firstLines(trace).forEach(line -> out.println("  " + line));
             out.println();
-            out.println("next: blocktap serve --tap nbd:unix=/tmp/d.sock dump image:/tmp/disk.img,size=64M");
+            out.println("next: ./blocktap serve --tap nbd:unix=/tmp/d.sock dump image:/tmp/disk.img,size=64M");
         }
         out.flush();
     }

@@ -14,6 +14,7 @@ import java.util.Optional;
 import picocli.CommandLine;
 import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
 
 /** Where the program starts: reads the arguments, runs a command, and turns what went wrong into one line and an exit code. */
@@ -36,7 +37,15 @@ public final class Main {
         if (System.getProperty(LEAK_DETECTION) == null) {
             System.setProperty(LEAK_DETECTION, "disabled");
         }
-        System.exit(run(writer(System.out), writer(System.err), arguments));
+        int code = FAILED;
+        try {
+            code = run(writer(System.out), writer(System.err), arguments);
+        } catch (Throwable e) {
+            // Before a command was found, or while its failure was told.
+            System.err.println("blocktap: " + e);
+        } finally {
+            System.exit(code);
+        }
     }
 
     private static PrintWriter writer(PrintStream stream) {
@@ -77,7 +86,25 @@ public final class Main {
         line.setUsageHelpWidth(Terminal.width());
         line.setParameterExceptionHandler(Main::wrongArguments);
         line.setExecutionExceptionHandler((failure, command, parsed) -> failed(failure, command));
+        line.setExecutionStrategy(Main::execute);
         return line;
+    }
+
+    /** Runs the command, or shows its help. Picocli forgives wrong words if --help is given, and lets errors of the JVM through. */
+    private static int execute(ParseResult parsed) {
+        CommandLine command = parsed.commandSpec().commandLine();
+        for (CommandLine each : parsed.asCommandLineList()) {
+            command = each;
+            List<String> unmatched = each.getParseResult().unmatched();
+            if (!unmatched.isEmpty()) {
+                throw new UnmatchedArgumentException(each, unmatched);
+            }
+        }
+        try {
+            return new CommandLine.RunLast().execute(parsed);
+        } catch (Error e) {
+            return failed(e, command);
+        }
     }
 
     private static int wrongArguments(ParameterException mistake, String[] arguments) {
@@ -111,13 +138,16 @@ public final class Main {
         return String.valueOf(mistake.getMessage());
     }
 
-    private static int failed(Exception failure, CommandLine command) {
+    private static int failed(Throwable failure, CommandLine command) {
         PrintWriter err = command.getErr();
         CommonOptions common = CommonOptions.of(command);
         boolean expected = failure instanceof ConfigException
                 || failure instanceof StageException
-                || failure instanceof FailedException;
-        String message = expected ? String.valueOf(failure.getMessage()) : failure.toString();
+                || failure instanceof FailedException
+                || failure instanceof OutOfMemoryError;
+        String message = failure instanceof OutOfMemoryError
+                ? "out of memory (" + failure.getMessage() + "); give Java more, for example BLOCKTAP_JAVA_OPTS=-Xmx1g"
+                : expected ? String.valueOf(failure.getMessage()) : failure.toString();
         message.lines().forEach(line -> err.println("blocktap: " + line));
         if (common.verbose) {
             failure.printStackTrace(err);
@@ -125,6 +155,8 @@ public final class Main {
             err.println("blocktap: this is a mistake in blocktap; --verbose shows where");
         }
         err.flush();
-        return failure instanceof ConfigException ? USAGE : FAILED;
+        return failure instanceof ConfigException
+                ? USAGE
+                : failure instanceof FailedException known ? known.exitCode() : FAILED;
     }
 }

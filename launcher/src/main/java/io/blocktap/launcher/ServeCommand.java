@@ -10,9 +10,7 @@ import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
-import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -20,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -90,7 +89,7 @@ final class ServeCommand implements Callable<Integer>, CommonOptions.Holder {
     @Option(
             names = "--pid-file",
             paramLabel = "FILE",
-            description = "Write the process id to FILE when ready; remove it at the end.")
+            description = "Write the process id to FILE when ready; remove it last, after all is closed.")
     private @Nullable Path pidFile;
 
     @ArgGroup(validate = false, heading = "%nThe server:%n")
@@ -170,21 +169,30 @@ final class ServeCommand implements Callable<Integer>, CommonOptions.Holder {
     private int serve(BlocktapServer.Builder builder) throws ConfigException, StageException, FailedException {
         ServerLife life = new ServerLife(spec.commandLine().getErr());
         Signals.onEnd(life::signal);
-        try (BlocktapServer server = builder.start()) {
+        // Closed in the opposite order: the file goes when nothing is held any more.
+        try (PidFile pids = new PidFile(pidFile);
+                BlocktapServer server = builder.start()) {
             life.started(server);
+            logStart(server);
+            pids.write();
             List<String> command = captive;
             if (command != null) {
                 return life.untilCommandEnds(Captive.start(command, server.uris()));
             }
-            writePidFile();
-            try {
-                sayReady(server);
-                life.untilSignal();
-            } finally {
-                removePidFile();
-            }
+            sayReady(server);
+            life.untilSignal();
             return Main.OK;
         }
+    }
+
+    private static void logStart(BlocktapServer server) {
+        // Not a static logger: the level is set by then only.
+        LoggerFactory.getLogger(ServeCommand.class)
+                .info(
+                        "blocktap {} is ready: pid {}, {}",
+                        Version.number(),
+                        ProcessHandle.current().pid(),
+                        server.settings().toMap());
     }
 
     private void sayReady(BlocktapServer server) {
@@ -211,27 +219,5 @@ final class ServeCommand implements Callable<Integer>, CommonOptions.Holder {
         map.put("sizeBytes", disk.geometry().sizeBytes());
         map.put("readOnly", disk.geometry().has(Feature.READ_ONLY));
         return map;
-    }
-
-    private void writePidFile() throws FailedException {
-        Path file = pidFile;
-        if (file != null) {
-            try {
-                Files.writeString(file, ProcessHandle.current().pid() + "\n");
-            } catch (IOException e) {
-                throw new FailedException("--pid-file " + file + ": cannot be written: " + e, e);
-            }
-        }
-    }
-
-    private void removePidFile() throws FailedException {
-        Path file = pidFile;
-        if (file != null) {
-            try {
-                Files.deleteIfExists(file);
-            } catch (IOException e) {
-                throw new FailedException("--pid-file " + file + ": cannot be removed: " + e, e);
-            }
-        }
     }
 }

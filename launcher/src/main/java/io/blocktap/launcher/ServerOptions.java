@@ -2,7 +2,9 @@ package io.blocktap.launcher;
 
 import io.blocktap.launcher.server.ServerSettings;
 import io.blocktap.pipeline.config.ConfigException;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -51,8 +53,16 @@ final class ServerOptions {
         put(given, ServerSettings.MAX_IN_FLIGHT_BYTES, maxInFlightBytes);
         put(given, ServerSettings.DRAIN_TIMEOUT, drainTimeout);
         ServerSettings changed = settings;
+        List<String> mistakes = new ArrayList<>();
         for (Map.Entry<String, String> each : given.entrySet()) {
-            changed = changed.with("--" + each.getKey() + " " + each.getValue(), each.getKey(), each.getValue());
+            try {
+                changed = changed.with("--" + each.getKey() + " " + each.getValue(), each.getKey(), each.getValue());
+            } catch (ConfigException e) {
+                mistakes.add(String.valueOf(e.getMessage()));
+            }
+        }
+        if (!mistakes.isEmpty()) {
+            throw new ConfigException(String.join("\n", mistakes));
         }
         return changed;
     }

@@ -4,9 +4,12 @@ import com.google.inject.Module;
 import io.blocktap.launcher.config.ConfigFile;
 import io.blocktap.launcher.server.Plugins;
 import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.config.ConfigException;
 import java.lang.reflect.InvocationTargetException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -23,7 +26,9 @@ final class StageOptions {
     @Option(
             names = "--module",
             paramLabel = "CLASS",
-            description = "Install your own Guice module, from the class path or a plugin. May be given several times.")
+            description =
+                    "Install your own Guice module, from a jar in DIR or the class path (BLOCKTAP_CLASSPATH). May be given several"
+                            + " times.")
     List<String> modules = new ArrayList<>();
 
     /** Adds what a configuration file says; the command line wins. */
@@ -35,37 +40,57 @@ final class StageOptions {
     }
 
     /** Loads the plugins. */
-    Plugins loadPlugins() throws StageException {
+    Plugins loadPlugins() throws StageException, ConfigException {
         Path directory = plugins;
-        return directory == null ? Plugins.NONE : Plugins.load(directory);
+        if (directory == null) {
+            return Plugins.NONE;
+        }
+        if (!Files.isDirectory(directory)) {
+            throw new ConfigException("--plugins " + directory + ": "
+                    + (Files.exists(directory) ? "not a directory" : "no such directory")
+                    + "; name a directory of jars");
+        }
+        return Plugins.load(directory, modules);
     }
 
-    /** Makes the modules. */
-    List<Module> makeModules(Plugins loaded) throws StageException {
+    /** Makes the modules: each once, however often it was named, and none that a plugin brings by itself. */
+    List<Module> makeModules(Plugins loaded) throws StageException, ConfigException {
         List<Module> made = new ArrayList<>();
-        for (String name : modules) {
-            made.add(make(loaded, name));
+        for (String name : new LinkedHashSet<>(modules)) {
+            Class<?> type = find(loaded, name);
+            if (!loaded.bring(type)) {
+                made.add(make(type));
+            }
         }
         return made;
     }
 
-    private static Module make(Plugins loaded, String name) throws StageException {
+    private static Class<?> find(Plugins loaded, String name) throws StageException, ConfigException {
+        Class<?> type;
         try {
-            Class<?> type = loaded.findClass(name)
-                    .orElseThrow(
-                            () -> new StageException(
-                                    "--module " + name
-                                            + ": no such class in the plugins and the class path; give its full name, package and all"));
-            if (!Module.class.isAssignableFrom(type)) {
-                throw new StageException("--module " + name + ": not a " + Module.class.getName());
-            }
-            return (Module) type.getDeclaredConstructor().newInstance();
-        } catch (InvocationTargetException e) {
-            throw new StageException("--module " + name + ": " + e.getCause(), e);
-        } catch (ReflectiveOperationException e) {
-            throw new StageException("--module " + name + ": it needs a public constructor without parameters", e);
+            type = loaded.findClass(name)
+                    .orElseThrow(() -> new ConfigException("--module " + name
+                            + ": no such class in the plugins and the class path; give its full name, package and all,"
+                            + " and its jar by --plugins or BLOCKTAP_CLASSPATH"));
         } catch (LinkageError e) {
             throw new StageException("--module " + name + ": " + e, e);
+        }
+        if (!Module.class.isAssignableFrom(type)) {
+            throw new ConfigException("--module " + name + ": not a " + Module.class.getName());
+        }
+        return type;
+    }
+
+    private static Module make(Class<?> type) throws StageException, ConfigException {
+        try {
+            return (Module) type.getConstructor().newInstance();
+        } catch (InvocationTargetException e) {
+            throw new StageException("--module " + type.getName() + ": " + e.getCause(), e);
+        } catch (ReflectiveOperationException e) {
+            throw new ConfigException("--module " + type.getName()
+                    + ": it must be a public class, not abstract, with a public constructor without parameters");
+        } catch (LinkageError e) {
+            throw new StageException("--module " + type.getName() + ": " + e, e);
         }
     }
 }

@@ -123,23 +123,24 @@ final class StagesCommand implements Callable<Integer>, CommonOptions.Holder {
 
     private static void row(PrintWriter out, String name, String summary, String origin) {
         String from = origin.equals(StageCatalog.BUILT_IN) ? "" : " [" + origin + "]";
-        out.println(String.format("  %-12s %s%s", name, summary, from));
+        out.println(String.format("  %-12s %s%s", name, sentence(summary), from));
     }
 
     private static void tell(
             PrintWriter out, String kind, String name, String summary, List<OptionSpec> options, String origin) {
         out.println(name + ": " + kind + ", " + origin);
-        out.println(summary);
+        out.println(sentence(summary));
         out.println();
         out.println("  " + synopsis(kind, name, options));
         out.println();
         for (OptionSpec option : options) {
             String more = option.required()
                     ? " Required."
-                    : option.defaultText() == null ? "" : " Default " + option.defaultText() + ".";
-            String doc = option.doc().endsWith(".") ? option.doc() : option.doc() + ".";
+                    : option.defaultText() == null || option.defaultText().isEmpty()
+                            ? ""
+                            : " Default " + option.defaultText() + ".";
             out.println("  " + option.name() + "=" + option.shownType());
-            out.println("      " + capital(doc) + more);
+            out.println("      " + sentence(option.doc()) + more);
         }
         if (!options.isEmpty()) {
             out.println();
@@ -158,8 +159,9 @@ final class StagesCommand implements Callable<Integer>, CommonOptions.Holder {
         return (kind.equals("tap") ? "--tap " : "") + name + first + rest;
     }
 
-    private static String capital(String text) {
-        return text.isEmpty() ? text : Character.toUpperCase(text.charAt(0)) + text.substring(1);
+    private static String sentence(String text) {
+        String stopped = text.endsWith(".") ? text : text + ".";
+        return Character.toUpperCase(stopped.charAt(0)) + stopped.substring(1);
     }
 
     // ---- for scripts

@@ -2,12 +2,17 @@ package io.blocktap.launcher;
 
 import io.blocktap.launcher.server.EventLoopKind;
 import io.blocktap.launcher.server.EventLoops;
+import java.io.IOException;
+import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Properties;
 import picocli.CommandLine.IVersionProvider;
 
 /** What {@code --version} prints: one fact a line. */
 final class Version implements IVersionProvider {
+    private static final String UNKNOWN = "unknown";
+
     @Override
     public String[] getVersion() {
         List<String> lines = new ArrayList<>();
@@ -22,8 +27,17 @@ final class Version implements IVersionProvider {
         return lines.toArray(String[]::new);
     }
 
+    /** Returns the version and, if it is known, the commit it was built from: {@code 0.1.0 (1a2b3c4d5e6f)}. */
     static String number() {
-        String packaged = Version.class.getPackage().getImplementationVersion();
-        return packaged == null ? "(not packaged)" : packaged;
+        Properties build = new Properties();
+        try (InputStream file = Version.class.getResourceAsStream("build.properties")) {
+            if (file != null) {
+                build.load(file);
+            }
+        } catch (IOException e) {
+            return "(its version can not be read: " + e.getMessage() + ")";
+        }
+        String commit = build.getProperty("commit", UNKNOWN);
+        return build.getProperty("version", UNKNOWN) + (commit.equals(UNKNOWN) ? "" : " (" + commit + ")");
     }
 }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -65,6 +66,46 @@ final class BenchIT {
     }
 
     @Test
+    void destroysNoDataUnlessToldTo() throws Exception {
+        Path image = Files.write(directory.resolve("d.img"), filled());
+
+        Cli refused = Cli.run("bench", "--rw", "randwrite", "count", "image:" + image);
+        assertThat(refused.code()).isEqualTo(2);
+        assertThat(refused.firstError())
+                .isEqualTo("blocktap: --rw randwrite would destroy the data in " + image
+                        + "; add --destroy-data if nobody needs them, or take --rw read or randread");
+        Cli sized = Cli.run("bench", "--rw", "write", "image:" + image + ",size=1M");
+        assertThat(sized.code()).isEqualTo(2);
+        assertThat(Files.readAllBytes(image)).isEqualTo(filled());
+
+        try (Program program = Program.start(
+                directory,
+                "bench",
+                "--rw=randwrite",
+                "--destroy-data",
+                "--warm-up=0s",
+                "--time=300ms",
+                "image:" + image)) {
+            assertThat(program.exitCode()).as(program.errors()).isZero();
+        }
+        assertThat(Files.readAllBytes(image)).isNotEqualTo(filled());
+    }
+
+    @Test
+    void writesToAnImageThatItMakes() throws Exception {
+        try (Program program = Program.start(
+                directory, "bench", "--rw=write", "--warm-up=0s", "--time=300ms", "image:fresh.img,size=1M")) {
+            assertThat(program.exitCode()).as(program.errors()).isZero();
+        }
+    }
+
+    private static byte[] filled() {
+        byte[] data = new byte[1 << 20];
+        Arrays.fill(data, (byte) 7);
+        return data;
+    }
+
+    @Test
     void aFailureOfTheDrivingProcessIsAFailure() throws Exception {
         try (Program program = Program.start(directory, "bench", "--uri=nbd+unix:///?socket=/nonexistent/n.sock")) {
             assertThat(program.exitCode()).isEqualTo(1);
@@ -90,6 +131,8 @@ final class BenchIT {
                 "--uri=http://x | 'http://x': not a URI that can be driven;",
                 "--uri=nbd://a null | 'null': --uri measures a server that runs; leave out either",
                 "memory | 'memory': memory needs size",
+                "--time=0s null | --time 0s: it is 1ms or more",
+                "--rw=randrw --uri=nbd://a | --rw randrw would destroy the data in nbd://a; add --destroy-data",
             })
     void refusesNonsense(String words, String expected) {
         Cli cli = Cli.run(("bench " + words).split(" "));

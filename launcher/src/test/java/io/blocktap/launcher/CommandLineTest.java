@@ -2,6 +2,16 @@ package io.blocktap.launcher;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.inject.Binder;
+import com.google.inject.Module;
+import io.blocktap.pipeline.DiskRegistry;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.StageModule;
+import io.blocktap.pipeline.Tap;
+import io.blocktap.pipeline.TapFactory;
+import io.blocktap.pipeline.TapLoops;
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionValues;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -44,6 +54,11 @@ final class CommandLineTest {
                 "--tap=dump null | blocktap: 'dump': there is no tap 'dump'; dump is a stage; the taps are",
                 "--name=vm1 | blocktap: --name vm1 names the disk of the STAGE words, but there are none",
                 "null -- | blocktap: no command stands behind '--'",
+                "--plugins=/nonexistent null | blocktap: --plugins /nonexistent: no such directory; name a directory of jars",
+                "--plugins=/dev/null null | blocktap: --plugins /dev/null: not a directory;",
+                "--module=com.example.None null | blocktap: --module com.example.None: no such class",
+                "--module=java.lang.String null | blocktap: --module java.lang.String: not a com.google.inject.Module",
+                "--config=/nonexistent.yaml | blocktap: /nonexistent.yaml: no such file",
             })
     void saysWhatWouldBeRight(String words, String expected) {
         List<String> arguments = new java.util.ArrayList<>(List.of("serve", NBD));
@@ -79,14 +94,104 @@ final class CommandLineTest {
                 "--vesrion | blocktap: there is no option '--vesrion'; did you mean --version?",
                 "stages memry | blocktap: there is no stage or tap 'memry'; did you mean memory?",
                 "stages a b | blocktap: 'b' is one word too many",
+                "stages a b --help | blocktap: 'b' is one word too many",
+                "sevre --help | blocktap: there is no command 'sevre'; did you mean serve?",
+                "serve --print-config --tap=nbd null | blocktap: 'nbd': nbd: needs either unix=PATH or tcp=HOST:PORT,",
+                "serve --tap=nbd:unix=a,tcp=127.0.0.1:0 null | blocktap: 'nbd:unix=a,tcp=127.0.0.1:0': nbd: needs either unix=",
+                "serve --tap=nbd:unix=a,mode=999 null | blocktap: 'nbd:unix=a,mode=999': nbd: mode=999:",
+                "serve --tap=loopback:a,max-sessions=0 null | blocktap: 'loopback:a,max-sessions=0': loopback: max-sessions=0;",
+                "help sevre | blocktap: Unknown subcommand 'sevre'",
                 "stages -- true | blocktap: '--' stands before the command of 'serve ... -- COMMAND' only",
-                "serve null | blocktap: no tap: nobody could connect; give one by --tap, for example --tap nbd:",
+                "serve null | blocktap: no tap: nobody could connect; give one by --tap (in a file: taps), for example --tap nbd:",
             })
     void refusesOtherNonsense(String words, String expected) {
         Cli cli = Cli.run(words.split(" "));
 
         assertThat(cli.firstError()).startsWith(expected);
         assertThat(cli.code()).isEqualTo(2);
+    }
+
+    @Test
+    void refusesThePathOfASocketThatIsTooLong() {
+        Cli cli = Cli.run("serve", "--tap=nbd:unix=/" + "x".repeat(107), "null");
+
+        assertThat(cli.code()).isEqualTo(2);
+        assertThat(cli.firstError())
+                .contains("has 108 bytes; the path of a socket has at most 107: choose a shorter one");
+    }
+
+    @Test
+    void tellsEveryWrongSettingAtOnce() {
+        Cli cli = Cli.run("serve", NBD, "--threads=0", "--workers=x", "null");
+
+        assertThat(cli.code()).isEqualTo(2);
+        assertThat(cli.err().lines()).hasSize(2);
+    }
+
+    @Test
+    void anErrorOfTheJvmIsOneLineToo() {
+        Cli cli = Cli.run("stages", "--module=" + OutOfMemory.class.getName());
+
+        assertThat(cli.code()).isEqualTo(1);
+        assertThat(cli.err().lines().toList()).singleElement().asString().startsWith("blocktap: out of memory (test);");
+    }
+
+    /** A module that needs too much. */
+    public static final class OutOfMemory implements Module {
+        @Override
+        public void configure(Binder binder) {
+            throw new OutOfMemoryError("test");
+        }
+    }
+
+    @Test
+    void aModuleThatIsNamedTwiceIsInstalledOnce() {
+        String module = "--module=" + TestStages.class.getName();
+
+        Cli cli = Cli.run("stages", module, module, "late");
+
+        assertThat(cli.code()).as(cli.err()).isZero();
+    }
+
+    @Test
+    void printConfigAsksTheTapToo() {
+        Cli cli = Cli.run("serve", "--print-config", "--module=" + WrongTap.class.getName(), "--tap=picky", "null");
+
+        assertThat(cli.code()).isEqualTo(2);
+        assertThat(cli.firstError()).isEqualTo("blocktap: 'picky': picky: never good");
+    }
+
+    /** A tap whose options are never good. */
+    public static final class WrongTap extends StageModule {
+        @Override
+        protected void configure() {
+            bindTap("picky").toInstance(new TapFactory() {
+                @Override
+                public String name() {
+                    return "picky";
+                }
+
+                @Override
+                public String summary() {
+                    return "never opens";
+                }
+
+                @Override
+                public List<OptionSpec> options() {
+                    return List.of();
+                }
+
+                @Override
+                public void check(OptionValues values) throws StageException {
+                    throw new StageException("picky: never good");
+                }
+
+                @Override
+                public Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) {
+                    throw new AssertionError("must not be opened");
+                }
+            });
+        }
     }
 
     @Test
@@ -98,7 +203,8 @@ final class CommandLineTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"--help", "serve --help", "stages --help", "demo --help", "bench --help"})
+    @ValueSource(
+            strings = {"--help", "serve --help", "stages --help", "demo --help", "bench --help", "help", "help serve"})
     void helpHasExamples(String words) {
         Cli cli = Cli.run(words.split(" "));
 
@@ -123,7 +229,7 @@ final class CommandLineTest {
         assertThat(cli.err().lines().filter(line -> line.startsWith("blocktap: ")))
                 .singleElement()
                 .asString()
-                .contains("/nonexistent/d.sock", "No such file or directory");
+                .contains("/nonexistent/d.sock", "there is no directory /nonexistent;");
         assertThat(cli.err()).doesNotContain("\tat ");
     }
 

@@ -23,6 +23,11 @@ final class Program implements AutoCloseable {
     }
 
     static Program start(Path directory, String... arguments) throws IOException {
+        return start(directory, Files.createTempFile(directory, "stderr", ".txt"), arguments);
+    }
+
+    /** Starts it with its standard error in a file, or a pipe by name. */
+    static Program start(Path directory, Path err, String... arguments) throws IOException {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(List.of("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + directory));
@@ -32,7 +37,6 @@ final class Program implements AutoCloseable {
         }
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
         command.addAll(List.of(arguments));
-        Path err = Files.createTempFile(directory, "stderr", ".txt");
         Process process = new ProcessBuilder(command)
                 .directory(directory.toFile())
                 .redirectError(err.toFile())

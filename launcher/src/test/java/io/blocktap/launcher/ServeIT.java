@@ -7,6 +7,9 @@ import static org.awaitility.Awaitility.await;
 import io.blocktap.launcher.server.TestFrontend;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
@@ -15,6 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The life of {@code blocktap serve} as a process: ready, signals, drain, captive commands, exit codes. */
@@ -142,6 +146,98 @@ final class ServeIT {
     }
 
     @Test
+    void aSignalDuringTheStartEndsItWithExitCode1() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, MODULE, "hangs", "memory:1M")) {
+            await().atMost(20, SECONDS).until(() -> program.errors().contains(TestStages.OPENING));
+
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).isEqualTo(1);
+            assertThat(program.errors()).contains("blocktap: SIGTERM during the start: nothing was served");
+        }
+    }
+
+    @Test
+    void aSecondSignalEndsItThoughNobodyReadsTheStandardError() throws Exception {
+        Path err = directory.resolve("err.fifo");
+        assertThat(new ProcessBuilder("mkfifo", err.toString()).start().waitFor())
+                .isZero();
+        try (RandomAccessFile pipe = new RandomAccessFile(err.toFile(), "rw")) {
+            Thread filling = new Thread(() -> fill(pipe), "fills-the-pipe");
+            filling.setDaemon(true);
+            filling.start();
+            try (Program program =
+                    Program.start(directory, err, "serve", tap, MODULE, "--pid-file=pid", "mute-flush", "memory:1M")) {
+                assertThat(program.line()).startsWith("ready: ");
+                program.signal("TERM");
+                await("the drain has begun").atMost(10, SECONDS).until(() -> !Files.exists(socket));
+                assertThat(directory.resolve("pid"))
+                        .as("stays until all is closed")
+                        .exists();
+
+                program.signal("TERM");
+
+                assertThat(program.exitCode()).isEqualTo(1);
+            }
+        }
+    }
+
+    /** Writes until the pipe is full, and then waits in the kernel until the pipe is closed. */
+    private static void fill(RandomAccessFile pipe) {
+        try {
+            pipe.write(new byte[1 << 20]);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void oneDisksFailureKeepsNoOtherFromItsFlush() throws Exception {
+        Files.writeString(directory.resolve("d.yaml"), """
+                taps: ["loopback:l.sock"]
+                disks:
+                  a: {chain: "mute-flush memory:1M"}
+                  b: {chain: "no-flush no-close memory:1M"}
+                  c: {chain: "dump:c.txt memory:1M"}
+                """);
+        try (Program program =
+                Program.start(directory, "serve", "--config=d.yaml", MODULE, "--drain-timeout=1s", "--pid-file=pid")) {
+            program.line();
+
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).isEqualTo(1);
+            assertThat(program.errors())
+                    .contains("not drained within 1s", "disk 'b': the last flush failed with IO_ERROR");
+            assertThat(directory.resolve("c.txt")).content().contains("FLUSH");
+            assertThat(directory.resolve("pid")).doesNotExist();
+        }
+    }
+
+    @Test
+    void theLogTellsTheLifeOfTheServer() throws Exception {
+        try (Program program = Program.start(directory, "serve", tap, "--name=vm1", "memory:1M")) {
+            program.line();
+            program.signal("TERM");
+
+            assertThat(program.exitCode()).isZero();
+            String stamp = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}(Z|[+-]\\d\\d:\\d\\d) INFO +";
+            assertThat(program.errors().lines().toList())
+                    .satisfiesExactly(
+                            line -> assertThat(line).matches(stamp + "disk 'vm1': memory:1M, 1048576 bytes"),
+                            line -> assertThat(line)
+                                    .matches(stamp + "clients connect to loopback:unix=.*,disk=vm1|" + stamp
+                                            + "clients connect to loopback:.*"),
+                            line -> assertThat(line)
+                                    .matches(stamp + "blocktap .* is ready: pid " + program.pid() + ", .*"),
+                            line -> assertThat(line).matches(stamp + "SIGTERM: no new requests from now on; .*"),
+                            line -> assertThat(line).matches(stamp + "draining: 0 requests in flight, 0 sessions"),
+                            line -> assertThat(line).matches(stamp + "drained in \\d+ ms: .*"),
+                            line -> assertThat(line).matches(stamp + "stopped"));
+        }
+    }
+
+    @Test
     void aFailedLastFlushIsAFailure() throws Exception {
         try (Program program = Program.start(directory, "serve", tap, MODULE, "--name=vm1", "no-flush", "memory:1M")) {
             program.line();
@@ -186,11 +282,20 @@ final class ServeIT {
         }
     }
 
-    @Test
-    void tellsThatTheCommandCanNotBeStarted() throws Exception {
-        try (Program program = Program.start(directory, "serve", tap, "memory:1M", "--", "/nonexistent/tool")) {
-            assertThat(program.exitCode()).isEqualTo(1);
-            assertThat(program.errors()).contains("blocktap: cannot start '/nonexistent/tool': ");
+    @ParameterizedTest
+    @CsvSource({
+        "/nonexistent/tool, 127, /nonexistent/tool: command not found",
+        "no-such-tool-anywhere, 127, no-such-tool-anywhere: command not found on the PATH",
+        "./plain.txt, 126, ./plain.txt: is not executable; chmod +x it",
+        "/tmp, 126, /tmp: is a directory",
+    })
+    void aCommandThatCanNotBeStartedEndsItAsInAShell(String command, int exitCode, String told) throws Exception {
+        Files.writeString(directory.resolve("plain.txt"), "no program");
+        try (Program program = Program.start(directory, "serve", tap, "memory:1M", "--", command)) {
+            assertThat(program.exitCode()).as(program.errors()).isEqualTo(exitCode);
+            assertThat(program.errors().lines().filter(line -> line.startsWith("blocktap: ")))
+                    .containsExactly("blocktap: " + told);
+            assertThat(socket).doesNotExist();
         }
     }
 

@@ -13,6 +13,7 @@ import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.config.OptionSpec;
 import io.blocktap.pipeline.config.OptionValues;
 import java.util.List;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,9 @@ import org.jspecify.annotations.Nullable;
 public final class TestStages extends StageModule {
     /** What a stage prints when it keeps a request. */
     static final String KEPT = "test stage: kept a request";
+
+    /** What a stage prints when it hangs in its opening. */
+    static final String OPENING = "test stage: opening, for ever";
 
     /** The byte of the disk that the stage {@code flip} shows wrongly. */
     public static final long FLIPPED_BYTE = 123_456;
@@ -52,6 +56,14 @@ public final class TestStages extends StageModule {
                         "no-flush",
                         request ->
                                 request.op() == BlockOp.FLUSH ? request.respond(BlockStatus.IO_ERROR) : Verdict.PASS));
+        // never answers a flush, and says nothing
+        bindStage("mute-flush")
+                .toInstance(new Simple(
+                        "mute-flush", request -> request.op() == BlockOp.FLUSH ? Verdict.STOLEN : Verdict.PASS));
+        // is never open, as a file of a dead server
+        bindStage("hangs").toInstance(new Simple("hangs", request -> Verdict.PASS));
+        // can not be closed
+        bindStage("no-close").toInstance(new Simple("no-close", request -> Verdict.PASS));
     }
 
     private static Verdict kept() {
@@ -77,19 +89,25 @@ public final class TestStages extends StageModule {
 
         @Override
         public Stage create(OptionValues values) {
-            return new SimpleStage(hook);
+            return new SimpleStage(name, hook);
         }
     }
 
     private static final class SimpleStage implements Stage, RequestHook {
+        private final String name;
         private final Function<BlockRequest, Verdict> hook;
 
-        SimpleStage(Function<BlockRequest, Verdict> hook) {
+        SimpleStage(String name, Function<BlockRequest, Verdict> hook) {
+            this.name = name;
             this.hook = hook;
         }
 
         @Override
         public Geometry open(StageContext context, @Nullable Geometry below) {
+            if (name.equals("hangs")) {
+                System.err.println(OPENING);
+                new Semaphore(0).acquireUninterruptibly();
+            }
             return java.util.Objects.requireNonNull(below);
         }
 
@@ -99,6 +117,10 @@ public final class TestStages extends StageModule {
         }
 
         @Override
-        public void close() {}
+        public void close() {
+            if (name.equals("no-close")) {
+                throw new AssertionError("can not be closed");
+            }
+        }
     }
 }

@@ -66,6 +66,16 @@ public final class Disk {
         return name;
     }
 
+    /** Returns the name as messages and the log show it: {@code disk 'vm1'}, or {@code the default disk} if it has no name. */
+    public String label() {
+        return name.isEmpty() ? "the default disk" : "disk '" + name + "'";
+    }
+
+    /** Returns the name for the start of a line of the log, where brackets are around it. */
+    String logName() {
+        return name.isEmpty() ? "default disk" : name;
+    }
+
     /** Returns the chain in its own grammar, for people. */
     public String description() {
         return description;
@@ -121,19 +131,19 @@ public final class Disk {
      */
     public Session connect(String tap, String peer) throws RefusedException {
         if (state != State.SERVING) {
-            throw new RefusedException("disk '" + name + "' is going down");
+            throw new RefusedException(label() + " is going down");
         }
         Session session = new Session(sessionNumbers.incrementAndGet(), this, tap, peer);
         chain.control(new ControlMessage.Connect(session, geometry));
         sessions.add(session);
-        Logs.DISK.info("[{}] connected: {} {}", name, tap, peer);
+        Logs.DISK.info("[{}] connected: {} {}", logName(), tap, peer);
         return session;
     }
 
     /** Opens a stream of requests for a session, on the stream's event loop. */
     public RequestStream openStream(Session session, EventLoop loop, RequestStream.Sink sink) {
         if (isPinned() && loop != home) {
-            throw new IllegalStateException("disk " + name + " is pinned to another event loop");
+            throw new IllegalStateException(label() + " is pinned to another event loop");
         }
         synchronized (streams) {
             RequestStream stream = new RequestStream(session, loop, loops.memory(loop), sink, chain, admission);
@@ -159,9 +169,9 @@ public final class Disk {
         try {
             chain.control(new ControlMessage.Disconnect(session));
         } catch (RefusedException e) {
-            Logs.DISK.warn("[{}] disconnect can not be refused: {}", name, e.getMessage());
+            Logs.DISK.warn("[{}] disconnect can not be refused: {}", logName(), e.getMessage());
         }
-        Logs.DISK.info("[{}] disconnected: {} {}", name, session.tap(), session.peer());
+        Logs.DISK.info("[{}] disconnected: {} {}", logName(), session.tap(), session.peer());
     }
 
     /** Asks to be told of every change of the geometry, from any thread. */
@@ -229,7 +239,7 @@ public final class Disk {
                 throw e;
             }
         }
-        Logs.DISK.info("[{}] added {} to the chain: {}", name, stageName, chain.describe());
+        Logs.DISK.info("[{}] added {} to the chain: {}", logName(), stageName, chain.describe());
     }
 
     private void putIn(Chain.Link link, Chain newChain) throws StageException {
@@ -272,7 +282,7 @@ public final class Disk {
                 unused = switchAll(old.without(position));
             }
         }
-        Logs.DISK.info("[{}] removed {} from the chain: {}", name, stageName, chain.describe());
+        Logs.DISK.info("[{}] removed {} from the chain: {}", logName(), stageName, chain.describe());
         return unused.thenRunAsync(() -> closeStage(removed), workers::execute);
     }
 
@@ -301,7 +311,7 @@ public final class Disk {
                 switched = switchAdmission();
             }
             geometryListeners.forEach(listener -> listener.accept(newGeometry));
-            Logs.DISK.info("[{}] has {} bytes now", name, newGeometry.sizeBytes());
+            Logs.DISK.info("[{}] has {} bytes now", logName(), newGeometry.sizeBytes());
             return switched;
         });
     }
@@ -386,7 +396,8 @@ public final class Disk {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException | RejectedExecutionException e) {
-            Logs.DISK.warn("[{}] not all stages heard of the disconnection of {}: {}", name, session, e.toString());
+            Logs.DISK.warn(
+                    "[{}] not all stages heard of the disconnection of {}: {}", logName(), session, e.toString());
         }
     }
 
@@ -394,12 +405,12 @@ public final class Disk {
         try {
             link.stage().close();
         } catch (Throwable e) {
-            Logs.DISK.error("[{}] closing {} failed: {}", name, link.name(), e.getMessage(), e);
+            Logs.DISK.error("[{}] closing {} failed: {}", logName(), link.name(), e.getMessage(), e);
         }
     }
 
     @Override
     public String toString() {
-        return "disk '" + name + "' (" + chain.describe() + ")";
+        return label() + " (" + chain.describe() + ")";
     }
 }

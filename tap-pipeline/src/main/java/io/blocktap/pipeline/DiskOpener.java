@@ -36,7 +36,8 @@ public final class DiskOpener {
      */
     public Disk open(String name, String description, List<Unopened> stages) throws StageException {
         if (stages.isEmpty()) {
-            throw new StageException("disk '" + name + "' has no stages; a chain needs at least a terminator");
+            throw new StageException((name.isEmpty() ? "the default disk" : "disk '" + name + "'")
+                    + " has no stages; a chain needs at least a terminator");
         }
         List<String> names = uniqueNames(stages);
         List<Chain.Link> opened = new ArrayList<>();

@@ -55,6 +55,6 @@ public final class Session {
 
     @Override
     public String toString() {
-        return disk.name() + " session " + number + " (" + tap + " " + peer + ")";
+        return disk.logName() + " session " + number + " (" + tap + " " + peer + ")";
     }
 }

@@ -16,6 +16,15 @@ public interface TapFactory {
     List<OptionSpec> options();
 
     /**
+     * Checks what the options' types do not say: values that rule each other out, ranges. Touches no files and no network, so that a
+     * configuration can be checked where it is not served.
+     *
+     * @param values the options' values, complete and of the declared types
+     * @throws StageException if {@link #open} could not succeed with these values anywhere
+     */
+    default void check(OptionValues values) throws StageException {}
+
+    /**
      * Opens the tap: from now on frontends may connect. On a thread that may wait.
      *
      * @param values the options' values

@@ -36,7 +36,7 @@ public record DumpConfig(
     private static final int MAX_BUFFER_BYTES = 1 << 30;
 
     static final List<OptionSpec> OPTIONS = List.of(
-            OptionSpec.optional("file", OptionType.TEXT, "file to append lines to; - is the standard output")
+            OptionSpec.optional("file", OptionType.PATH, "file or pipe to append lines to; - is the standard output")
                     .withDefault("-")
                     .first(),
             OptionSpec.choice("format", "text", List.of("text", "json"), "form of the lines"),
@@ -76,10 +76,7 @@ public record DumpConfig(
             throw new StageException("dump: buffer=" + buffer + ": it is 64K to 1G");
         }
         int rounded = Integer.highestOneBit((int) buffer - 1) << 1;
-        String file = values.text("file");
-        if (file.isEmpty()) {
-            throw new StageException("dump: file= is empty; name a file, or - for the standard output");
-        }
+        String file = values.path("file").toString();
         String range = values.has("range") ? values.text("range") : "0-" + Long.MAX_VALUE;
         long[] bounds = range(range);
         Set<BlockOp> ops = values.has("ops") ? ops(values.text("ops")) : EnumSet.allOf(BlockOp.class);

@@ -5,7 +5,10 @@ import io.blocktap.launcher.server.ServerSettings;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import java.io.IOException;
-import java.nio.charset.MalformedInputException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -28,6 +31,9 @@ public record ConfigFile(
         List<DiskSpec.Word> taps,
         List<DiskSpec> disks) {
 
+    /** A disk takes about 50 bytes: enough for thousands, and little enough to be read by mistake. */
+    private static final int MOST_BYTES = 1 << 20;
+
     /** Copies the lists. */
     public ConfigFile {
         modules = List.copyOf(modules);
@@ -36,20 +42,31 @@ public record ConfigFile(
     }
 
     /**
-     * Reads a file.
+     * Reads a file, or a pipe.
      *
-     * @throws ConfigException if it says something wrong: every mistake is a line {@code FILE:LINE:COLUMN: what} of the message
+     * @throws ConfigException if there is none, or it says something wrong: every mistake is a line {@code FILE:LINE:COLUMN: what} of the
+     *     message
      * @throws StageException if it can not be read
      */
     public static ConfigFile read(Path file) throws ConfigException, StageException {
-        try {
-            return parse(file.toString(), Files.readString(file));
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MOST_BYTES + 1);
+            if (bytes.length > MOST_BYTES) {
+                throw new ConfigException(
+                        file + ": larger than a configuration file may be, which is " + (MOST_BYTES >> 20) + "M");
+            }
+            String text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes))
+                    .toString();
+            return parse(file.toString(), text);
         } catch (NoSuchFileException e) {
-            throw new StageException(file + ": no such file", e);
-        } catch (MalformedInputException e) {
-            throw new StageException(file + ": not UTF-8 text", e);
+            throw new ConfigException(file + ": no such file");
+        } catch (CharacterCodingException e) {
+            throw new ConfigException(file + ": not UTF-8 text");
         } catch (IOException e) {
-            throw new StageException(file + ": cannot be read: " + e, e);
+            String why = Files.isDirectory(file) ? "is a directory; name a YAML file" : "cannot be read: " + e;
+            throw new StageException(file + ": " + why, e);
         }
     }
 

@@ -12,8 +12,13 @@ import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.nodes.MappingNode;
 import org.snakeyaml.engine.v2.nodes.Node;
 import org.snakeyaml.engine.v2.nodes.ScalarNode;
 
@@ -21,6 +26,12 @@ import org.snakeyaml.engine.v2.nodes.ScalarNode;
 final class ConfigReader {
     private static final List<String> SECTIONS = List.of("server", "plugins", "modules", "taps", "disks");
     private static final List<String> DISK_KEYS = List.of("chain");
+
+    private static final String EMPTY = "it is empty; it needs taps and disks, for example"
+            + " {taps: [nbd:unix=/tmp/d.sock], disks: {vm1: {chain: image:vm1.img}}}";
+
+    /** Ours are 4 deep. */
+    private static final int MOST_LEVELS = 16;
 
     private final Nodes nodes;
     private ServerSettings settings = ServerSettings.DEFAULT;
@@ -36,7 +47,9 @@ final class ConfigReader {
     ConfigFile read(String text) throws ConfigException {
         Optional<Node> root = compose(text);
         if (root.isEmpty()) {
-            nodes.mistake("it is empty; it needs taps and disks");
+            nodes.mistake(EMPTY);
+        } else if (root.get() instanceof MappingNode map && map.getValue().isEmpty()) {
+            nodes.mistake(map, EMPTY);
         } else {
             nodes.map(root.get(), "the file", "taps: [...] and disks: {...}", SECTIONS, this::section);
         }
@@ -49,12 +62,26 @@ final class ConfigReader {
     private Optional<Node> compose(String text) throws ConfigException {
         LoadSettings yaml = LoadSettings.builder().setLabel(nodes.name()).build();
         try {
+            checkDepth(new Parse(yaml).parseString(text));
             return new Compose(yaml).composeString(text);
         } catch (MarkedYamlEngineException e) {
             throw new ConfigException(nodes.at(e.getProblemMark()) + ": not YAML: " + e.getProblem());
         } catch (YamlEngineException e) {
             String message = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
             throw new ConfigException(nodes.name() + ": not YAML: " + message);
+        }
+    }
+
+    /** Refuses brackets without end: nodes are made recursively, so they would use up the stack. Events come one by one. */
+    private void checkDepth(Iterable<Event> events) throws ConfigException {
+        int depth = 0;
+        for (Event event : events) {
+            if (event instanceof CollectionStartEvent && ++depth > MOST_LEVELS) {
+                throw new ConfigException(nodes.at(event.getStartMark()) + ": more than " + MOST_LEVELS
+                        + " levels of maps and lists; a configuration file has 4");
+            } else if (event instanceof CollectionEndEvent) {
+                depth--;
+            }
         }
     }
 

@@ -145,8 +145,7 @@ public final class LoadSession {
     // ---- timed
 
     private void runTimed(long range, LoadSpec spec) throws IOException {
-        TimedWorkload.Pattern pattern =
-                TimedWorkload.Pattern.valueOf(spec.pattern().toUpperCase(Locale.ROOT));
+        TimedWorkload.Pattern pattern = TimedWorkload.Pattern.of(spec.pattern());
         requireWritable(clients.get(0), pattern.readPercent < 100);
         long blocks = range / spec.blockBytes();
         if (blocks == 0) {

@@ -36,6 +36,11 @@ public record LoadSpec(
                 .toList();
     }
 
+    /** Returns whether it changes the disk. */
+    public boolean writes() {
+        return verified || TimedWorkload.Pattern.of(pattern).readPercent < 100;
+    }
+
     /** Returns the arguments of the hidden command {@code drive} for this. */
     List<String> toArguments() {
         List<String> arguments = new ArrayList<>();

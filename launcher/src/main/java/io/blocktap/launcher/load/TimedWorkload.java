@@ -22,6 +22,10 @@ final class TimedWorkload implements Workload {
             this.random = random;
         }
 
+        static Pattern of(String word) {
+            return valueOf(word.toUpperCase(Locale.ROOT));
+        }
+
         String word() {
             return name().toLowerCase(Locale.ROOT);
         }

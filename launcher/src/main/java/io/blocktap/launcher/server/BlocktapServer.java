@@ -1,13 +1,11 @@
 package io.blocktap.launcher.server;
 
 import com.google.inject.Module;
-import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.BoundedWorkerPool;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.DiskOpener;
 import io.blocktap.pipeline.DiskRegistry;
-import io.blocktap.pipeline.RequestStream;
-import io.blocktap.pipeline.Session;
+import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
@@ -17,7 +15,6 @@ import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -47,8 +44,11 @@ import org.slf4j.LoggerFactory;
 public final class BlocktapServer implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BlocktapServer.class);
 
-    /** How long a tap may take to close its channels; what was answered is on its way by then. */
-    private static final Duration CLOSE_TAPS = Duration.ofSeconds(5);
+    /**
+     * How long the taps may take to close their channels. Twice what a tap gives its clients to take their last answers, so that it is the tap
+     * that gives up on a client, not the server on the tap.
+     */
+    private static final Duration CLOSE_TAPS = Duration.ofSeconds(10);
 
     private final ServerSettings settings;
     private final Plugins plugins;
@@ -57,8 +57,10 @@ public final class BlocktapServer implements AutoCloseable {
     private final List<Disk> disks = new ArrayList<>();
     private final List<Tap> taps = new ArrayList<>();
     private final Object ending = new Object();
-    private @Nullable CompletableFuture<Void> drained;
+    // Both under the lock "ending".
+    private @Nullable ServerDrain drain;
     private boolean closed;
+    private volatile boolean started;
 
     private BlocktapServer(ServerSettings settings, Plugins plugins) throws StageException {
         this.settings = settings;
@@ -79,6 +81,8 @@ public final class BlocktapServer implements AutoCloseable {
         BlocktapServer server = new BlocktapServer(plan.settings(), plugins);
         try {
             server.open(plan);
+            server.started = true;
+            server.logStart();
             return server;
         } catch (StageException | RuntimeException | Error e) {
             server.undoStart();
@@ -95,6 +99,18 @@ public final class BlocktapServer implements AutoCloseable {
         for (ChainResolver.ResolvedTap tap : plan.taps()) {
             taps.add(tap.factory().open(tap.values(), registry, loops));
         }
+    }
+
+    private void logStart() {
+        for (Disk disk : disks) {
+            LOG.info(
+                    "{}: {}, {} bytes{}",
+                    disk.label(),
+                    disk.description(),
+                    disk.geometry().sizeBytes(),
+                    disk.geometry().has(Feature.READ_ONLY) ? ", read-only" : "");
+        }
+        uris().forEach(uri -> LOG.info("clients connect to {}", uri));
     }
 
     /** Nothing was promised to anybody yet, but a frontend may have come through the first of two taps. */
@@ -136,38 +152,7 @@ public final class BlocktapServer implements AutoCloseable {
         if (loops.group().isShuttingDown()) {
             return List.of();
         }
-        Map<Session, List<CompletableFuture<Integer>>> counts = new LinkedHashMap<>();
-        for (Disk disk : disks) {
-            for (Session session : disk.sessions()) {
-                List<CompletableFuture<Integer>> asked = new ArrayList<>();
-                for (RequestStream stream : session.streams()) {
-                    asked.add(CompletableFuture.supplyAsync(stream::inFlight, stream.eventLoop()));
-                }
-                counts.put(session, asked);
-            }
-        }
-        List<String> words = new ArrayList<>();
-        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(500);
-        counts.forEach((session, asked) -> {
-            int sum = 0;
-            boolean stuck = false;
-            for (CompletableFuture<Integer> each : asked) {
-                try {
-                    sum += each.get(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS);
-                } catch (TimeoutException e) {
-                    stuck = true;
-                } catch (ExecutionException e) {
-                    LOG.debug("counting requests of {}", session, e); // its loop has ended
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                    stuck = true;
-                }
-            }
-            if (sum > 0 || stuck) {
-                words.add(session + ": " + (stuck ? "its event loop is stuck" : sum + " requests in flight"));
-            }
-        });
-        return words;
+        return InFlight.of(disks).stream().map(InFlight::toString).toList();
     }
 
     // ---- the end
@@ -178,53 +163,30 @@ public final class BlocktapServer implements AutoCloseable {
      * @return completes when all is flushed; fails with {@link StageException} if a flush failed
      */
     public CompletableFuture<Void> drain() {
+        ServerDrain started = startDrain();
+        return started.done()
+                .thenCompose(ok -> started.failures().isEmpty()
+                        ? CompletableFuture.completedFuture(null)
+                        : CompletableFuture.failedFuture(new StageException(String.join("; ", started.failures()))));
+    }
+
+    private ServerDrain startDrain() {
         synchronized (ending) {
-            CompletableFuture<Void> result = drained;
+            ServerDrain result = drain;
             if (result == null) {
-                result = CompletableFuture.allOf(
-                                taps.stream().map(Tap::stopTaking).toArray(CompletableFuture[]::new))
-                        .thenCompose(stopped -> drainDisks());
-                drained = result;
+                result = new ServerDrain(taps, disks);
+                drain = result;
             }
             return result;
         }
     }
 
-    private CompletableFuture<Void> drainDisks() {
-        List<CompletableFuture<@Nullable String>> failures =
-                disks.stream().map(BlocktapServer::drainDisk).toList();
-        return CompletableFuture.allOf(failures.toArray(CompletableFuture[]::new))
-                .thenCompose(all -> {
-                    List<String> found = new ArrayList<>();
-                    for (CompletableFuture<@Nullable String> each : failures) {
-                        String failure = each.join();
-                        if (failure != null) {
-                            found.add(failure);
-                        }
-                    }
-                    return found.isEmpty()
-                            ? CompletableFuture.completedFuture(null)
-                            : CompletableFuture.failedFuture(new StageException(String.join("; ", found)));
-                });
-    }
-
-    private static CompletableFuture<@Nullable String> drainDisk(Disk disk) {
-        return disk.drain().handle((status, failure) -> {
-            if (failure != null) {
-                return "disk '" + disk.name() + "': draining failed: " + failure;
-            }
-            return status == BlockStatus.OK
-                    ? null
-                    : "disk '" + disk.name() + "': the last flush failed with " + status
-                            + "; writes since the one before may not be on stable storage";
-        });
-    }
-
     /**
-     * Drains, at most for the time-out of the settings, and closes everything. Later calls do nothing.
+     * Drains, at most for the time-out of the settings, and closes everything. Each disk and tap has its turn, whatever became of the others. Later
+     * calls do nothing.
      *
-     * @throws StageException if a flush failed, or the time was not enough: then it says what is in flight, and disks stay open, since
-     *     their stages may still be at work
+     * @throws StageException if a flush failed, or the time was not enough: then it says what is in flight, and the disks concerned stay
+     *     open, since their stages may still be at work
      */
     @Override
     public void close() throws StageException {
@@ -234,31 +196,70 @@ public final class BlocktapServer implements AutoCloseable {
             }
             closed = true;
         }
-        String failure = null;
-        boolean quiet = true;
+        long start = System.nanoTime();
+        if (started) {
+            LOG.info("draining: {}", InFlight.summary(disks));
+        }
+        ServerDrain draining = startDrain();
+        List<String> failures = new ArrayList<>();
         try {
-            drain().get(settings.drainTimeout().toNanos(), TimeUnit.NANOSECONDS);
-        } catch (ExecutionException e) {
-            failure = e.getCause() instanceof StageException known ? known.getMessage() : String.valueOf(e.getCause());
+            draining.done().get(settings.drainTimeout().toNanos(), TimeUnit.NANOSECONDS);
         } catch (TimeoutException e) {
-            quiet = false;
-            failure = "not drained within " + OptionWords.duration(settings.drainTimeout()) + ": " + inFlightWords();
+            failures.add(
+                    "not drained within " + OptionWords.duration(settings.drainTimeout()) + ": " + inFlightWords());
+        } catch (ExecutionException e) {
+            failures.add("draining failed: " + e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            quiet = false;
-            failure = "interrupted while draining: " + inFlightWords();
+            failures.add("interrupted while draining: " + inFlightWords());
         }
-        closeTaps();
-        if (quiet) {
-            disks.forEach(Disk::close);
-            workers.close();
-            loops.close();
-            plugins.close();
+        failures.addAll(draining.failures());
+        if (started && failures.isEmpty()) {
+            LOG.info("drained in {} ms: every request is answered, every disk flushed", millisSince(start));
+        }
+        closeAll(draining, failures);
+        if (!failures.isEmpty()) {
+            throw new StageException(String.join("; ", failures));
+        }
+        if (started) {
+            LOG.info("stopped");
+        }
+    }
+
+    private static long millisSince(long nanos) {
+        return TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - nanos);
+    }
+
+    /** Closes what nothing uses any more, in order. A step that fails keeps none of the others from being taken. */
+    private void closeAll(ServerDrain draining, List<String> failures) {
+        closeStep("the taps", this::closeTaps, failures);
+        boolean allIdle = true;
+        for (Disk disk : disks) {
+            if (draining.isIdle(disk)) {
+                closeStep(disk.label(), disk::close, failures);
+            } else {
+                allIdle = false;
+            }
+        }
+        if (allIdle) {
+            closeStep("the workers", workers::close, failures);
+            closeStep("the event loops", loops::close, failures);
+            closeStep("the plugins", plugins::close, failures);
         } else {
-            loops.group().shutdownGracefully(1, 1000, TimeUnit.MILLISECONDS);
+            // A stage may be at work still: workers, memory and classes stay until the process ends.
+            closeStep(
+                    "the event loops",
+                    () -> loops.group().shutdownGracefully(1, 1000, TimeUnit.MILLISECONDS),
+                    failures);
         }
-        if (failure != null) {
-            throw new StageException(failure);
+    }
+
+    private static void closeStep(String what, Runnable step, List<String> failures) {
+        try {
+            step.run();
+        } catch (Throwable e) {
+            LOG.debug("closing {}", what, e);
+            failures.add("closing " + what + " failed: " + e);
         }
     }
 
@@ -268,8 +269,16 @@ public final class BlocktapServer implements AutoCloseable {
     }
 
     private void closeTaps() {
+        List<CompletableFuture<Void>> all = new ArrayList<>();
+        for (Tap tap : taps) {
+            try {
+                all.add(tap.close());
+            } catch (RuntimeException | Error e) {
+                all.add(CompletableFuture.failedFuture(e));
+            }
+        }
         try {
-            CompletableFuture.allOf(taps.stream().map(Tap::close).toArray(CompletableFuture[]::new))
+            CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
                     .get(CLOSE_TAPS.toNanos(), TimeUnit.NANOSECONDS);
         } catch (ExecutionException e) {
             LOG.error("closing a tap failed", e.getCause());

@@ -141,10 +141,14 @@ final class ChainResolver {
             }
             TapFactory factory = found.get();
             OptionValues values = OptionValues.parse(text, factory.options());
+            factory.check(values);
             return Optional.of(
                     new ResolvedTap(factory, values, OptionWords.word(factory.name(), factory.options(), values)));
         } catch (ConfigException e) {
             mistake(word.where(), String.valueOf(e.getMessage()));
+            return Optional.empty();
+        } catch (StageException e) {
+            mistake(word.where(), "'" + word.text() + "': " + e.getMessage());
             return Optional.empty();
         }
     }

@@ -13,6 +13,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.ServiceConfigurationError;
@@ -51,6 +52,15 @@ public final class Plugins implements AutoCloseable {
      * @throws StageException if the directory can not be read, or a jar is broken or brings nothing: one line that names it
      */
     public static Plugins load(Path directory) throws StageException {
+        return load(directory, List.of());
+    }
+
+    /**
+     * Loads every {@code *.jar} of a directory, like {@link #load(Path)}.
+     *
+     * @param moduleNames classes that are asked for by name: a jar that holds one of them need not say what it brings
+     */
+    public static Plugins load(Path directory, Collection<String> moduleNames) throws StageException {
         List<Path> jars = new ArrayList<>();
         try (DirectoryStream<Path> found = Files.newDirectoryStream(directory, "*.jar")) {
             found.forEach(jars::add);
@@ -61,7 +71,7 @@ public final class Plugins implements AutoCloseable {
         Plugins loaded = new Plugins(new ArrayList<>());
         try {
             for (Path jar : jars) {
-                loaded.plugins.add(loadJar(jar));
+                loaded.plugins.add(loadJar(jar, moduleNames));
             }
             return loaded;
         } catch (StageException | RuntimeException | Error e) {
@@ -76,10 +86,13 @@ public final class Plugins implements AutoCloseable {
                 : e instanceof java.nio.file.NotDirectoryException ? "not a directory" : e.toString();
     }
 
-    private static Plugin loadJar(Path jar) throws StageException {
+    private static Plugin loadJar(Path jar, Collection<String> moduleNames) throws StageException {
         String name = String.valueOf(jar.getFileName());
+        boolean named;
         try (JarFile opened = new JarFile(jar.toFile())) {
             opened.getManifest(); // says at once if it is no jar; a class loader would be silent
+            named = moduleNames.stream()
+                    .anyMatch(module -> opened.getEntry(module.replace('.', '/') + ".class") != null);
         } catch (IOException e) {
             throw new StageException("plugin " + name + ": not a readable jar: " + e.getMessage(), e);
         }
@@ -89,11 +102,11 @@ public final class Plugins implements AutoCloseable {
             List<Module> modules = new ArrayList<>(services(loader, Module.class));
             List<StageFactory> stages = services(loader, StageFactory.class);
             List<TapFactory> taps = services(loader, TapFactory.class);
-            if (modules.isEmpty() && stages.isEmpty() && taps.isEmpty()) {
+            if (modules.isEmpty() && stages.isEmpty() && taps.isEmpty() && !named) {
                 throw new StageException(
                         "plugin " + name + ": brings nothing; it names its classes in META-INF/services/"
                                 + StageFactory.class.getName() + ", " + TapFactory.class.getName() + " or "
-                                + Module.class.getName());
+                                + Module.class.getName() + ", or you name its Guice module by --module");
             }
             modules.add(new Services(stages, taps));
             good = true;
@@ -155,6 +168,13 @@ public final class Plugins implements AutoCloseable {
 
     List<Plugin> all() {
         return plugins;
+    }
+
+    /** Returns whether a jar brings a module of this class by itself. */
+    public boolean bring(Class<?> moduleType) {
+        return plugins.stream()
+                .flatMap(plugin -> plugin.modules().stream())
+                .anyMatch(module -> module.getClass() == moduleType);
     }
 
     /** Finds a class by name, in the plugins first and then in blocktap's class path. */

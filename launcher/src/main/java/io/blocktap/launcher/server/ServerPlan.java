@@ -32,11 +32,12 @@ record ServerPlan(
         if (tapWords.isEmpty()) {
             resolver.mistake(
                     "",
-                    "no tap: nobody could connect; give one by --tap, for example --tap "
+                    "no tap: nobody could connect; give one by --tap (in a file: taps), for example --tap "
                             + (catalog.tap("nbd").isPresent() ? "nbd:unix=/tmp/disk.sock" : "loopback:/tmp/disk.sock"));
         }
         if (diskSpecs.isEmpty()) {
-            resolver.mistake("", "no disk: give the stages of a chain, for example 'image:disk.img'");
+            resolver.mistake(
+                    "", "no disk: give the stages of a chain, for example 'image:disk.img' (in a file: disks)");
         }
         Set<String> names = new TreeSet<>();
         List<ChainResolver.ResolvedDisk> disks = new ArrayList<>();

@@ -6,13 +6,16 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.blocktap.launcher.server.DiskSpec;
 import io.blocktap.launcher.server.DiskSpec.Word;
 import io.blocktap.launcher.server.EventLoopKind;
-import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class ConfigFileTest {
     @TempDir
@@ -109,7 +112,9 @@ final class ConfigFileTest {
     @Test
     void refusesAnEmptyFileAndAList() {
         assertThatThrownBy(() -> ConfigFile.parse("d.yaml", "# nothing\n"))
-                .hasMessage("d.yaml: it is empty; it needs taps and disks");
+                .hasMessageStartingWith("d.yaml: it is empty; it needs taps and disks, for example {taps: ");
+        assertThatThrownBy(() -> ConfigFile.parse("d.yaml", "{}"))
+                .hasMessageStartingWith("d.yaml:1:1: it is empty; it needs taps and disks, for example {taps: ");
         assertThatThrownBy(() -> ConfigFile.parse("d.yaml", "- a\n"))
                 .hasMessage("d.yaml:1:1: the file: expected keys and values, for example taps: [...] and disks: {...}");
     }
@@ -125,7 +130,55 @@ final class ConfigFileTest {
     @Test
     void tellsThatThereIsNoFile() {
         assertThatThrownBy(() -> ConfigFile.read(directory.resolve("none.yaml")))
-                .isInstanceOf(StageException.class)
+                .isInstanceOf(ConfigException.class)
                 .hasMessageEndingWith("none.yaml: no such file");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"[", "{a: ", "- ", "? "})
+    void refusesNestingWithoutEnd(String opening) {
+        assertThatThrownBy(() -> ConfigFile.parse("d.yaml", opening.repeat(100_000)))
+                .isInstanceOf(ConfigException.class)
+                .message()
+                .startsWith("d.yaml:1:")
+                .contains("more than 16 levels")
+                .doesNotContain("\n");
+    }
+
+    @Test
+    void refusesAliasesThatMultiply() {
+        StringBuilder text = new StringBuilder("taps: [a]\ndisks:\n  d0: &d {chain: null}\n");
+        for (int i = 1; i < 10_000; i++) {
+            text.append("  d").append(i).append(": *d\n");
+        }
+
+        assertThatThrownBy(() -> ConfigFile.parse("d.yaml", text.toString()))
+                .isInstanceOf(ConfigException.class)
+                .message()
+                .contains("aliases")
+                .doesNotContain("\n");
+    }
+
+    @Test
+    void readsNoMoreThanAConfigurationFileMayHave() throws Exception {
+        Path huge = directory.resolve("huge.yaml");
+        try (RandomAccessFile file = new RandomAccessFile(huge.toFile(), "rw")) {
+            file.setLength(10L << 30);
+        }
+
+        for (Path path : List.of(huge, Path.of("/dev/zero"))) {
+            assertThatThrownBy(() -> ConfigFile.read(path))
+                    .isInstanceOf(ConfigException.class)
+                    .hasMessage(path + ": larger than a configuration file may be, which is 1M");
+        }
+    }
+
+    @Test
+    void tellsThatAFileIsNoText() throws Exception {
+        Path file = Files.write(directory.resolve("b.yaml"), new byte[] {'a', (byte) 0xff});
+
+        assertThatThrownBy(() -> ConfigFile.read(file))
+                .isInstanceOf(ConfigException.class)
+                .hasMessage(file + ": not UTF-8 text");
     }
 }

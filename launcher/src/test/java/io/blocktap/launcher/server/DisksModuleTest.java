@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The example of docs/guice.md: a stage, its collaborator and the chains are composed by Guice alone. */
+/** As in docs/guice.md, which DocsIT compiles as it stands there: a stage, its collaborator and the chains are composed by Guice alone. */
 final class DisksModuleTest {
     /** What the interposers of all disks report to: an object of the program, injected. */
     @Singleton

@@ -193,6 +193,42 @@ final class PluginsTest {
     }
 
     @Test
+    void aJarWithNothingButANamedModuleIsTaken() throws Exception {
+        inverterModule().write(plugins.resolve("mine.jar"));
+
+        try (Plugins loaded = Plugins.load(plugins, List.of("plug.Mine"))) {
+            Class<?> type = loaded.findClass("plug.Mine").orElseThrow();
+            Module module = (Module) type.getConstructor().newInstance();
+
+            assertThat(loaded.bring(type)).isFalse();
+            assertThat(Assembly.of(loaded, List.of(module)).catalog().stage("invert"))
+                    .isPresent();
+        }
+        assertRefused("plugin mine.jar: brings nothing;", "--module");
+    }
+
+    @Test
+    void knowsThatAJarBringsAModuleByItself() throws Exception {
+        inverterModule().service(Module.class, "plug.Mine").write(plugins.resolve("mine.jar"));
+
+        try (Plugins loaded = Plugins.load(plugins, List.of("plug.Mine"))) {
+            assertThat(loaded.bring(loaded.findClass("plug.Mine").orElseThrow()))
+                    .isTrue();
+        }
+    }
+
+    private static PluginJar inverterModule() {
+        return new PluginJar()
+                .source("plug.Invert", INVERT.formatted("Invert", "invert"))
+                .source("plug.Mine", """
+                        package plug;
+                        public final class Mine extends io.blocktap.pipeline.StageModule {
+                            protected void configure() { bindStage("invert").to(Invert.class); }
+                        }
+                        """);
+    }
+
+    @Test
     void namesTheDirectoryThatIsNotThere() {
         plugins = directory.resolve("none");
 

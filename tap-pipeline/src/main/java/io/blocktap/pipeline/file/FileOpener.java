@@ -173,7 +173,9 @@ final class FileOpener {
         }
         if (result == -Errno.EAGAIN) {
             throw new StageException(path + " is in use by another program"
-                    + (isWriter() ? "; two could destroy it" : ", which writes it"));
+                    + LockHolder.of(path).map(holder -> ", " + holder).orElse("")
+                    + (isWriter() ? "; two could destroy it" : ", which writes it")
+                    + "; stop that one, or serve a copy");
         }
         if (result < 0) {
             LOG.warn("{} can not be locked ({}); make sure that nobody else writes it", path, Errno.describe(-result));

@@ -39,7 +39,7 @@ public record ImageConfig(
             OptionSpec.optional(
                     "size",
                     OptionType.SIZE,
-                    "make the file with this size, sparse, if it does not exist; if it does, it must have it"),
+                    "bytes; makes the file, sparse, if there is none; if there is one, it must have this size"),
             OptionSpec.optional("read-only", OptionType.SWITCH, "open for reading; several servers may do so at a time")
                     .withDefault("off"),
             OptionSpec.optional("direct", OptionType.SWITCH, "go past the page cache (O_DIRECT)")

@@ -32,16 +32,21 @@ public final class LoopbackTapFactory implements TapFactory {
         return List.of(
                 OptionSpec.required(UNIX, OptionType.PATH, "the unix socket where frontends connect")
                         .first(),
-                OptionSpec.optional(MAX_SESSIONS, OptionType.NUMBER, "most frontends at a time")
+                OptionSpec.optional(MAX_SESSIONS, OptionType.NUMBER, "most frontends at a time, 1 to 65536")
                         .withDefault("256"));
     }
 
     @Override
-    public Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) throws StageException {
+    public void check(OptionValues values) throws StageException {
         long maxSessions = values.number(MAX_SESSIONS);
         if (maxSessions < 1 || maxSessions > 65536) {
             throw new StageException("loopback: max-sessions=" + maxSessions + "; 1 to 65536");
         }
-        return LoopbackTap.open(values.path(UNIX), (int) maxSessions, disks, loops);
+    }
+
+    @Override
+    public Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) throws StageException {
+        check(values);
+        return LoopbackTap.open(values.path(UNIX), (int) values.number(MAX_SESSIONS), disks, loops);
     }
 }

@@ -9,6 +9,9 @@ interface NbdEndpoint {
     /** Returns whether it is a unix socket. */
     boolean isUnix();
 
+    /** Refuses what can be bound nowhere, without looking at files or the network. */
+    void check() throws StageException;
+
     /** An address that is free to be bound to, and stays so against other blocktaps until this is closed. */
     interface Claim extends AutoCloseable {
         /** Returns the address. */

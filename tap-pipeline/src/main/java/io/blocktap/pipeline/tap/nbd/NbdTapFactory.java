@@ -40,17 +40,23 @@ public final class NbdTapFactory implements TapFactory {
     @Override
     public List<OptionSpec> options() {
         return List.of(
-                OptionSpec.optional(UNIX, OptionType.PATH, "the unix socket to listen on"),
                 OptionSpec.optional(
-                        TCP, OptionType.HOST_PORT, "the address and port to listen on; port 0 takes a free one"),
-                OptionSpec.optional(MODE, OptionType.TEXT, "permissions of the unix socket, octal")
+                        UNIX, OptionType.PATH, "the unix socket to listen on, at most 107 bytes; either this or tcp"),
+                OptionSpec.optional(
+                        TCP,
+                        OptionType.HOST_PORT,
+                        "the address and port to listen on; port 0 takes a free one; either this or unix"),
+                OptionSpec.optional(MODE, OptionType.TEXT, "permissions of the unix socket, three octal digits")
                         .withDefault("0600"),
                 OptionSpec.optional(MAX_CONNECTIONS, OptionType.NUMBER, "most connections at a time, 1 to 65536")
                         .withDefault("256"),
                 OptionSpec.optional(
                                 MAX_REQUESTS, OptionType.NUMBER, "most requests in flight on a connection, 1 to 65536")
                         .withDefault("256"),
-                OptionSpec.optional(MAX_BYTES, OptionType.SIZE, "most request data in flight on a connection, in bytes")
+                OptionSpec.optional(
+                                MAX_BYTES,
+                                OptionType.SIZE,
+                                "most request data in flight on a connection, in bytes, from 1")
                         .withDefault("64M"),
                 OptionSpec.optional(
                                 HANDSHAKE_TIMEOUT,
@@ -62,6 +68,12 @@ public final class NbdTapFactory implements TapFactory {
                                 OptionType.DURATION,
                                 "how long a client may take nothing of more than 1 MiB of waiting replies, 1ms to 60min")
                         .withDefault("30s"));
+    }
+
+    @Override
+    public void check(OptionValues values) throws StageException {
+        endpoint(values).check();
+        limits(values);
     }
 
     @Override

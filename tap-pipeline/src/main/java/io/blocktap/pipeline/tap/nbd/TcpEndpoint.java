@@ -25,6 +25,9 @@ final class TcpEndpoint implements NbdEndpoint {
     }
 
     @Override
+    public void check() {}
+
+    @Override
     public Claim claim() throws StageException {
         InetSocketAddress address = new InetSocketAddress(host, port);
         if (address.isUnresolved()) {

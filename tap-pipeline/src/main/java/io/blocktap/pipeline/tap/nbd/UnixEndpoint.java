@@ -45,11 +45,21 @@ final class UnixEndpoint implements NbdEndpoint {
     }
 
     @Override
-    public Claim claim() throws StageException {
+    public void check() throws StageException {
         int length = path.toString().getBytes(StandardCharsets.UTF_8).length;
         if (length > MAX_PATH_BYTES) {
             throw new StageException("nbd: unix=" + path + " has " + length
                     + " bytes; the path of a socket has at most " + MAX_PATH_BYTES + ": choose a shorter one");
+        }
+    }
+
+    @Override
+    public Claim claim() throws StageException {
+        check();
+        Path directory = path.getParent();
+        if (directory != null && !Files.isDirectory(directory)) {
+            throw new StageException(
+                    "nbd: unix=" + path + ": there is no directory " + directory + "; make it, or choose another path");
         }
         DirectoryLock lock;
         try {

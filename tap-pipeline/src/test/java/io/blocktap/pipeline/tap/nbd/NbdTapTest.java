@@ -560,7 +560,7 @@ final class NbdTapTest {
                 "nbd:unix=" + socket() + ",handshake-timeout=1ns",
                 "1ms to 60min",
                 "nbd:unix=" + directory.resolve("no/s"),
-                "can not listen on");
+                "there is no directory");
         for (int i = 0; i < wrong.size(); i += 2) {
             String text = wrong.get(i);
             assertThatThrownBy(() -> open(text, disk))
