@@ -37,6 +37,15 @@ public final class MappedRegion extends AbstractReferenceCounted {
         return new MappedRegion(Libc.mapShared(fd, sizeBytes), sizeBytes);
     }
 
+    /**
+     * Maps what a driver offers at an offset of its device, shared: for example the pages of a grant.
+     *
+     * @param fd stays owned by the caller; the mapping does not need it any more
+     */
+    public static MappedRegion sharedAt(Fd fd, long offsetBytes, int sizeBytes) throws NativeException {
+        return new MappedRegion(Libc.mapSharedAt(fd, offsetBytes, sizeBytes), sizeBytes);
+    }
+
     /** Maps fresh private memory, zeroed and page-aligned. */
     public static MappedRegion anonymous(int sizeBytes) throws NativeException {
         return new MappedRegion(Libc.mapAnonymous(sizeBytes), sizeBytes);

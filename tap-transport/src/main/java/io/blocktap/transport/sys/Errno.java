@@ -22,8 +22,12 @@ public final class Errno {
     public static final int EACCES = 13;
     /** Device or resource busy. */
     public static final int EBUSY = 16;
+    /** Bad address. */
+    public static final int EFAULT = 14;
     /** File exists. */
     public static final int EEXIST = 17;
+    /** No such device or address. */
+    public static final int ENXIO = 6;
     /** No such device. */
     public static final int ENODEV = 19;
     /** Invalid argument. */
@@ -40,6 +44,8 @@ public final class Errno {
     public static final int ENOSYS = 38;
     /** Address already in use. */
     public static final int EADDRINUSE = 98;
+    /** Not connected. */
+    public static final int ENOTCONN = 107;
     /** Connection refused. */
     public static final int ECONNREFUSED = 111;
     /** Operation not supported. */
@@ -64,8 +70,10 @@ public final class Errno {
             case EAGAIN -> "EAGAIN (would wait)";
             case ENOMEM -> "ENOMEM (out of memory)";
             case EACCES -> "EACCES (permission denied)";
+            case EFAULT -> "EFAULT (bad address)";
             case EBUSY -> "EBUSY (in use)";
             case EEXIST -> "EEXIST (file exists)";
+            case ENXIO -> "ENXIO (no such device or address)";
             case ENODEV -> "ENODEV (no such device)";
             case 20 -> "ENOTDIR (not a directory)";
             case 21 -> "EISDIR (is a directory)";
@@ -79,6 +87,7 @@ public final class Errno {
             case EOPNOTSUPP -> "EOPNOTSUPP (not supported)";
             case EADDRINUSE -> "EADDRINUSE (address already in use)";
             case 104 -> "ECONNRESET (connection reset)";
+            case ENOTCONN -> "ENOTCONN (not connected)";
             case ECONNREFUSED -> "ECONNREFUSED (nobody listens)";
             case EDQUOT -> "EDQUOT (quota exceeded)";
             default -> "errno " + errno;

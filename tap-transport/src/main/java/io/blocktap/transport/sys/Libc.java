@@ -387,4 +387,14 @@ public final class Libc {
     public static ByteBuffer view(long address, int lengthBytes) {
         return new Pointer(address).getByteBuffer(0, lengthBytes).order(ByteOrder.nativeOrder());
     }
+
+    /** {@code open(2)}: calls on the descriptor never wait. */
+    public static final int O_NONBLOCK = 0x800;
+
+    /** As {@link #mapShared}, from an offset on: a driver may tell its mappings apart by it. */
+    public static long mapSharedAt(Fd fd, long offsetBytes, long lengthBytes) throws NativeException {
+        return checkedMapping(
+                mmap(0, lengthBytes, PROT_READ_WRITE, MAP_SHARED, fd.number(), offsetBytes),
+                fd + ", " + lengthBytes + " bytes at " + offsetBytes);
+    }
 }
