@@ -14,7 +14,7 @@ lab env
 count() { # STEP: the system calls on Xen's devices, as strace -c but told apart by device and request
     arguments=(2000 0 "$1")
     lab strace -f -y --seccomp-bpf -qq -e trace=ioctl,read,write -e signal=none -o /tmp/trace
-    sed -nE 's#^[0-9]+ +(ioctl|read|write)\([0-9]+<(/dev/xen/[a-z]+)[^>]*>(, [A-Za-z0-9_][^,(]*(\([^)]*\))?)?.*#\2 \1\3#p' /tmp/trace | sort | uniq -c
+    sed -nE 's#^[0-9]+ +(ioctl|read|write)\([0-9]+<(/dev/xen/[a-z]+)[^>]*>(, [A-Z_][^,(]*(\([^)]*\))?)?.*#\2 \1\3#p' /tmp/trace | sort | uniq -c
 }
 if command -v strace >/dev/null; then
     echo "--- system calls of 2000 notifications between two epoll loops"
