@@ -1,7 +1,6 @@
 package io.blocktap.transport;
 
 import io.blocktap.transport.memory.MappedRegion;
-import io.netty.buffer.ByteBuf;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,16 +21,9 @@ public interface GuestMemory {
     @Nullable
     MappedRegion region();
 
-    /**
-     * Copies from a page.
-     *
-     * @param gref a valid grant reference
-     * @param pageOffset first byte in the page
-     * @param length bytes; {@code pageOffset + length} is at most 4096
-     * @return whether it could be done
-     */
-    boolean copyIn(int gref, int pageOffset, int length, ByteBuf target, int targetIndex);
+    /** Returns the copies from the frontend's pages; the same object at every call. */
+    GuestCopies copiesFromGuest();
 
-    /** Copies into a page; see {@link #copyIn}. */
-    boolean copyOut(ByteBuf source, int sourceIndex, int gref, int pageOffset, int length);
+    /** Returns the copies into the frontend's pages; the same object at every call. */
+    GuestCopies copiesToGuest();
 }

@@ -1,6 +1,7 @@
 package io.blocktap.transport.loopback;
 
 import io.blocktap.transport.FdPoll;
+import io.blocktap.transport.GuestCopies;
 import io.blocktap.transport.GuestMemory;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.MappedRegion;
@@ -217,6 +218,8 @@ public final class LoopbackTapChannel extends TapChannel {
         private final int ringPages;
         private final int allPages;
         private final RegionBuf all;
+        private final Copies fromGuest = new Copies(false);
+        private final Copies toGuest = new Copies(true);
         private boolean closed;
 
         LoopbackMemory(MappedRegion mapping, int ringPages) {
@@ -237,21 +240,59 @@ public final class LoopbackTapChannel extends TapChannel {
         }
 
         @Override
-        public boolean copyIn(int gref, int pageOffset, int length, ByteBuf target, int targetIndex) {
-            if (closed) {
-                return false;
-            }
-            all.getBytes(gref * Blkif.PAGE_BYTES + pageOffset, target, targetIndex, length);
-            return true;
+        public GuestCopies copiesFromGuest() {
+            return fromGuest;
         }
 
         @Override
-        public boolean copyOut(ByteBuf source, int sourceIndex, int gref, int pageOffset, int length) {
-            if (closed) {
-                return false; // a request that ends after its ring: the pages may be unmapped
+        public GuestCopies copiesToGuest() {
+            return toGuest;
+        }
+
+        /** Copies at once: it costs no more than noting it. */
+        private final class Copies implements GuestCopies {
+            private final boolean toGuest;
+            private int count;
+            private int firstFailed = Integer.MAX_VALUE;
+
+            Copies(boolean toGuest) {
+                this.toGuest = toGuest;
             }
-            all.setBytes(gref * Blkif.PAGE_BYTES + pageOffset, source, sourceIndex, length);
-            return true;
+
+            @Override
+            public void add(int gref, int pageOffset, int length, ByteBuf ours, int index) {
+                int at = gref * Blkif.PAGE_BYTES + pageOffset;
+                if (closed) {
+                    // A request that ends after its ring: the pages may be unmapped.
+                    firstFailed = Math.min(firstFailed, count);
+                } else if (toGuest) {
+                    all.setBytes(at, ours, index, length);
+                } else {
+                    all.getBytes(at, ours, index, length);
+                }
+                count++;
+            }
+
+            @Override
+            public int count() {
+                return count;
+            }
+
+            @Override
+            public void run() {
+                // done
+            }
+
+            @Override
+            public boolean areDone(int from, int to) {
+                return to <= firstFailed; // once closed, all fail
+            }
+
+            @Override
+            public void clear() {
+                count = 0;
+                firstFailed = Integer.MAX_VALUE;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 package io.blocktap.transport.loopback;
 
+import io.blocktap.transport.GuestCopies;
 import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.ring.Blkif;
@@ -105,7 +106,7 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
         int gref = slot.getInt(slot.layout().indirectGref(0));
         ByteBuf segments = Unpooled.buffer(Blkif.PAGE_BYTES, Blkif.PAGE_BYTES);
         if (!channel.memory().isValid(gref)
-                || !channel.memory().copyIn(gref, 0, count * BlkifLayout.SEGMENT_BYTES, segments, 0)) {
+                || !copy(channel.memory().copiesFromGuest(), gref, 0, count * BlkifLayout.SEGMENT_BYTES, segments, 0)) {
             return Blkif.BLKIF_RSP_ERROR;
         }
         return transfer(
@@ -127,14 +128,21 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
                 return Blkif.BLKIF_RSP_ERROR;
             }
             boolean done = operation == Blkif.BLKIF_OP_READ
-                    ? channel.memory().copyOut(content, at, gref, from, to - from)
-                    : channel.memory().copyIn(gref, from, to - from, content, at);
+                    ? copy(channel.memory().copiesToGuest(), gref, from, to - from, content, at)
+                    : copy(channel.memory().copiesFromGuest(), gref, from, to - from, content, at);
             if (!done) {
                 return Blkif.BLKIF_RSP_ERROR;
             }
             at += to - from;
         }
         return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    static boolean copy(GuestCopies copies, int gref, int pageOffset, int length, ByteBuf ours, int index) {
+        copies.clear();
+        copies.add(gref, pageOffset, length, ours, index);
+        copies.run();
+        return copies.areDone(0, 1);
     }
 
     @Override

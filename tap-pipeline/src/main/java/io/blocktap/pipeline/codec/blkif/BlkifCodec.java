@@ -8,7 +8,6 @@ import io.blocktap.pipeline.ChainHandler;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.SegmentList;
-import io.blocktap.transport.GuestMemory;
 import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.MappedRegion;
@@ -20,6 +19,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import java.util.ArrayDeque;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -33,7 +33,8 @@ import org.slf4j.LoggerFactory;
  * error and concerns no other. Ranges and read-only disks are checked by the stream.
  *
  * <p><b>Data.</b> If the pages of a request lie side by side in mapped memory, its data are a window onto that memory: no copy. Otherwise they go through a
- * buffer of the slab. When the slab's budget is used up, the slot is kept and the ring is not read on until bytes come back.
+ * buffer of the slab, copied in batches: all indirect pages of a turn, then all data of its writes, and all data of its reads when the answers are flushed. When the slab's
+ * budget is used up, the request is kept and the ring is not read on until bytes come back.
  *
  * <p><b>Order.</b> A barrier, or a flush that carries data, is done as a sequence while the ring is held: (barrier only: wait until all before it are
  * answered), flush, write, (barrier only: flush).
@@ -47,7 +48,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private static final Logger LOG = LoggerFactory.getLogger(BlkifCodec.class);
 
     /** The tap bits of a request: the operation to echo. */
-    private static final int OPERATION_MASK = 0xff;
+    static final int OPERATION_MASK = 0xff;
 
     /** Marks a request of the codec's own, part of a sequence. */
     private static final int PART_OF_SEQUENCE = 0x100;
@@ -60,7 +61,10 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private final SlotDecoder decoder;
     private final GuestWindows windows = new GuestWindows();
     private final OrderedSequence sequence = new OrderedSequence(this);
-    private @Nullable RingSlot stalled;
+    private final StagedIndirects indirects = new StagedIndirects();
+    private final StagedWrites writes = new StagedWrites();
+    private final StagedReads reads = new StagedReads();
+    private final ArrayDeque<BlockRequest> stalled = new ArrayDeque<>();
     private boolean fenced;
     private int inFlight;
     private int badRequests;
@@ -95,6 +99,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             while ((slot = slots.next()) != null) {
                 take(slot);
             }
+            startStaged();
         } else {
             ctx.fireChannelRead(message);
         }
@@ -102,59 +107,129 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     private void take(RingSlot slot) {
         BlockRequest request = stream().newRequest();
-        SegmentList segments = request.newSegments();
-        int status = decoder.decode(slot, segments);
+        int status = decoder.decode(slot, request.newSegments());
         int operation = decoder.operation();
-        if (status == Blkif.BLKIF_RSP_OKAY && fenced && operation != Blkif.BLKIF_OP_READ) {
-            status = Blkif.BLKIF_RSP_ERROR;
-        }
+        inFlight++;
+        request.withCookie(decoder.id(), operation);
         if (status != Blkif.BLKIF_RSP_OKAY) {
             refuse(request, status);
             return;
         }
-        int lengthBytes = decoder.lengthBytes();
-        RegionBuf data = null;
-        int copied = 0;
-        if (lengthBytes > 0 && operation != Blkif.BLKIF_OP_DISCARD) {
-            MappedRegion region = channel.memory().region();
-            if (region != null && SlotDecoder.isContiguous(segments)) {
-                int start = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
-                data = windows.window(request, region, start, lengthBytes);
-            } else {
-                copied = COPIED;
-                data = allocate(lengthBytes);
-                if (data == null) {
-                    stream().discard(request);
-                    stall(slot);
-                    return;
-                }
-                if (operation != Blkif.BLKIF_OP_READ && !copyFromGuest(segments, data)) {
-                    data.release();
-                    refuse(request, Blkif.BLKIF_RSP_ERROR);
-                    return;
-                }
+        switch (operation) {
+            case Blkif.BLKIF_OP_READ -> describe(request, BlockOp.READ);
+            case Blkif.BLKIF_OP_DISCARD ->
+                request.describe(BlockOp.DISCARD, 0, decoder.offsetBytes(), decoder.discardBytes());
+            case Blkif.BLKIF_OP_FLUSH_DISKCACHE -> describe(request, BlockOp.FLUSH);
+            default -> describe(request, BlockOp.WRITE);
+        }
+        if (decoder.indirectCount() == 0) {
+            accept(request);
+        } else {
+            indirects.stage(request, decoder.indirectGref(), decoder.indirectCount());
+            if (indirects.isFull()) {
+                startStaged();
             }
+        }
+    }
+
+    private void describe(BlockRequest request, BlockOp op) {
+        int length = decoder.lengthBytes();
+        request.describe(op, 0, op == BlockOp.FLUSH && length == 0 ? 0 : decoder.offsetBytes(), length);
+    }
+
+    /** Takes on a request whose segments are known: finds it a place for its data. */
+    private void accept(BlockRequest request) {
+        int operation = request.tapBits();
+        if (fenced && operation != Blkif.BLKIF_OP_READ) {
+            refuse(request, Blkif.BLKIF_RSP_ERROR);
+            return;
+        }
+        int lengthBytes = request.dataLength();
+        if (lengthBytes == 0 || operation == Blkif.BLKIF_OP_DISCARD) {
+            start(request);
+            return;
+        }
+        SegmentList segments = Objects.requireNonNull(request.segments());
+        MappedRegion region = channel.memory().region();
+        if (region != null && SlotDecoder.isContiguous(segments)) {
+            int first = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
+            RegionBuf data = windows.window(request, region, first, lengthBytes);
             if (operation != Blkif.BLKIF_OP_READ) {
                 data.setIndex(0, lengthBytes);
             }
-        }
-        inFlight++;
-        if (operation == Blkif.BLKIF_OP_WRITE_BARRIER || operation == Blkif.BLKIF_OP_FLUSH_DISKCACHE && data != null) {
-            sequence.begin(operation, decoder.id(), decoder.offsetBytes(), data, segments);
-            stream().discard(request);
+            request.withData(data);
+            start(request);
             return;
         }
-        request.withCookie(decoder.id(), operation | copied);
-        if (data != null) {
-            request.withData(data);
+        RegionBuf data = allocate(lengthBytes);
+        if (data == null) {
+            stalled.add(request);
+            channel.holdIntake();
+            return;
         }
-        switch (operation) {
-            case Blkif.BLKIF_OP_READ -> request.describe(BlockOp.READ, 0, decoder.offsetBytes(), lengthBytes);
-            case Blkif.BLKIF_OP_WRITE -> request.describe(BlockOp.WRITE, 0, decoder.offsetBytes(), lengthBytes);
-            case Blkif.BLKIF_OP_FLUSH_DISKCACHE -> request.describe(BlockOp.FLUSH, 0, 0, 0);
-            default -> request.describe(BlockOp.DISCARD, 0, decoder.offsetBytes(), decoder.discardBytes());
+        request.withData(data).withCookie(request.cookie(), operation | COPIED);
+        if (operation == Blkif.BLKIF_OP_READ) {
+            start(request);
+            return;
         }
-        context.fireChannelRead(request);
+        data.setIndex(0, lengthBytes);
+        writes.stage(request);
+        if (operation != Blkif.BLKIF_OP_WRITE || writes.isFull()) {
+            startWrites(); // what is ordered must hold the ring before it is looked at again
+        }
+    }
+
+    private void start(BlockRequest request) {
+        int operation = request.tapBits() & OPERATION_MASK;
+        if (operation == Blkif.BLKIF_OP_WRITE_BARRIER
+                || operation == Blkif.BLKIF_OP_FLUSH_DISKCACHE && request.dataLength() > 0) {
+            sequence.begin(request);
+            stream().discard(request);
+        } else {
+            context.fireChannelRead(request);
+        }
+    }
+
+    private void startStaged() {
+        if (indirects.count() > 0) {
+            startIndirects();
+        }
+        if (writes.count() > 0) {
+            startWrites();
+        }
+    }
+
+    private void startIndirects() {
+        indirects.copy(channel.memory().copiesFromGuest());
+        int count = indirects.count();
+        indirects.clear();
+        for (int i = 0; i < count; i++) {
+            BlockRequest request = indirects.request(i);
+            int status = indirects.isCopied(i)
+                    ? decoder.decodeIndirect(
+                            indirects.bytes(), indirects.index(i), indirects.segments(i), request.newSegments())
+                    : decoder.indirectNotReadable();
+            if (status == Blkif.BLKIF_RSP_OKAY) {
+                accept(request.describe(request.op(), 0, request.offsetBytes(), decoder.lengthBytes()));
+            } else {
+                refuse(request, status);
+            }
+        }
+    }
+
+    private void startWrites() {
+        writes.copy(channel.memory().copiesFromGuest());
+        int count = writes.count();
+        writes.clear();
+        for (int i = 0; i < count; i++) {
+            BlockRequest request = writes.request(i);
+            if (!writes.isCopied(i)) {
+                decoder.pageNotReadable();
+                refuse(request, Blkif.BLKIF_RSP_ERROR);
+            } else {
+                start(request);
+            }
+        }
     }
 
     private RequestStream stream() {
@@ -173,65 +248,38 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         return data;
     }
 
-    private boolean copyFromGuest(SegmentList segments, ByteBuf data) {
-        GuestMemory memory = channel.memory();
-        int index = 0;
-        for (int i = 0; i < segments.count(); i++) {
-            int first = segments.firstSector(i) << Blkif.SECTOR_SHIFT;
-            int length = SlotDecoder.segmentBytes(segments, i);
-            if (!memory.copyIn(segments.gref(i), first, length, data, index)) {
-                return false;
-            }
-            index += length;
-        }
-        return true;
-    }
-
-    private boolean copyToGuest(ByteBuf data, SegmentList segments) {
-        GuestMemory memory = channel.memory();
-        int index = 0;
-        for (int i = 0; i < segments.count(); i++) {
-            int first = segments.firstSector(i) << Blkif.SECTOR_SHIFT;
-            int length = SlotDecoder.segmentBytes(segments, i);
-            if (!memory.copyOut(data, index, segments.gref(i), first, length)) {
-                return false;
-            }
-            index += length;
-        }
-        return true;
-    }
-
     private void refuse(BlockRequest request, int status) {
-        stream().discard(request);
         if (badRequests++ == 0) {
             LOG.warn("{}: bad request: {}; further ones of this ring are not logged", channel, decoder.complaint());
         }
-        channel.ring().respond(decoder.id(), decoder.operation(), status);
+        long id = request.cookie();
+        int operation = request.tapBits() & OPERATION_MASK;
+        stream().discard(request);
+        answer(id, operation, status);
     }
 
     // ---- waiting for memory
-
-    private void stall(RingSlot slot) {
-        stalled = slot;
-        channel.holdIntake();
-    }
 
     private void retryLater() {
         channel.eventLoop().execute(retryStalled);
     }
 
     private void retryStalled() {
-        RingSlot slot = stalled;
-        if (slot == null || !channel.isOpen() || channel.isIntakeStopped()) {
+        if (stalled.isEmpty() || !channel.isOpen() || channel.isIntakeStopped()) {
             return;
         }
-        stalled = null;
-        take(slot);
-        if (stalled == null) {
-            context.fireChannelReadComplete();
-            if (!sequence.isActive()) {
-                channel.releaseIntake();
-            }
+        for (int left = stalled.size(); left > 0; left--) {
+            accept(stalled.remove());
+        }
+        startStaged();
+        context.fireChannelReadComplete();
+        goOn();
+    }
+
+    /** Takes requests again, unless something still has to come before them. */
+    private void goOn() {
+        if (stalled.isEmpty() && !sequence.isActive()) {
+            channel.releaseIntake();
         }
     }
 
@@ -250,11 +298,12 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             return;
         }
         int status = BlkifStatus.of(response.status());
-        if ((bits & COPIED) != 0
-                && request.op() == BlockOp.READ
-                && status == Blkif.BLKIF_RSP_OKAY
-                && !copyToGuest(request.data(), Objects.requireNonNull(request.segments()))) {
-            status = Blkif.BLKIF_RSP_ERROR;
+        if ((bits & COPIED) != 0 && request.op() == BlockOp.READ && status == Blkif.BLKIF_RSP_OKAY) {
+            reads.stage(request, channel.memory().copiesToGuest());
+            if (reads.isFull()) {
+                answerReads();
+            }
+            return;
         }
         if (status != Blkif.BLKIF_RSP_OKAY && request.op() == BlockOp.FLUSH) {
             fence(response.status());
@@ -270,6 +319,22 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         sequence.onAnswer();
     }
 
+    /** Copies what was read to the guest, and answers. */
+    private void answerReads() {
+        int count = reads.count();
+        boolean isOpen = channel.isOpen();
+        reads.copy(channel.memory().copiesToGuest());
+        for (int i = 0; i < count; i++) {
+            if (isOpen) {
+                int status = reads.isCopied(i) ? Blkif.BLKIF_RSP_OKAY : Blkif.BLKIF_RSP_ERROR;
+                channel.ring().respond(reads.id(i), Blkif.BLKIF_OP_READ, status);
+            }
+        }
+        reads.clear();
+        inFlight -= count;
+        sequence.onAnswer();
+    }
+
     /** After a failed flush: lets no more writes through. */
     void fence(BlockStatus status) {
         if (!fenced && status != BlockStatus.UNSUPPORTED) {
@@ -281,6 +346,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     @Override
     public void flush(ChannelHandlerContext ctx) {
+        if (reads.count() > 0) {
+            answerReads();
+        }
         if (channel.isOpen()) {
             channel.publish();
         }
@@ -288,8 +356,11 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     @Override
     public void channelInactive(ChannelHandlerContext ctx) {
-        stalled = null;
+        stalled.forEach(stream()::discard);
+        stalled.clear();
         sequence.abandon();
+        reads.clear();
+        indirects.close();
         windows.close();
         ctx.fireChannelInactive();
     }
@@ -331,7 +402,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         answer(id, operation, BlkifStatus.of(status));
         // One completion of the parts' turn: publishes.
         context.fireChannelReadComplete();
-        channel.releaseIntake();
+        goOn();
     }
 
     void completeTurn() {

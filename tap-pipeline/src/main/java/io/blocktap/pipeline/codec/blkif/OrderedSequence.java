@@ -7,6 +7,7 @@ import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.SegmentList;
 import io.blocktap.transport.ring.Blkif;
 import io.netty.buffer.ByteBuf;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,13 +41,13 @@ final class OrderedSequence {
         return state != State.NONE;
     }
 
-    /** Begins; takes over the data (null for an empty barrier), copies the segments. The request counts as in flight already. */
-    void begin(int newOperation, long newId, long newOffsetBytes, @Nullable ByteBuf newData, SegmentList newSegments) {
-        operation = newOperation;
-        id = newId;
-        offsetBytes = newOffsetBytes;
-        data = newData;
-        segments.copyFrom(newSegments);
+    /** Begins; takes the data out of the request, which the caller recycles then. The request counts as in flight already. */
+    void begin(BlockRequest request) {
+        operation = request.tapBits() & BlkifCodec.OPERATION_MASK;
+        id = request.cookie();
+        offsetBytes = request.offsetBytes();
+        data = request.dataLength() > 0 ? request.takeData() : null;
+        segments.copyFrom(Objects.requireNonNull(request.segments()));
         codec.channel().holdIntake();
         if (!codec.hasFlush()) {
             finish(BlockStatus.UNSUPPORTED);

@@ -6,12 +6,9 @@ import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.BlkifLayout;
 import io.blocktap.transport.ring.RingSlot;
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
 
 /**
- * Checks and takes apart private copies of slots. Its fields describe the slot that was decoded last.
- *
- * <p>Indirect pages are copied once, too, before they are looked at.
+ * Checks and takes apart private copies of slots, and of the pages of indirect requests. Its fields describe what was decoded last.
  */
 final class SlotDecoder {
     /** Sector numbers from here on would overflow a byte offset. */
@@ -20,19 +17,19 @@ final class SlotDecoder {
     private final BlkifLayout layout;
     private final GuestMemory memory;
     private final BlkifFeatures features;
-    private final ByteBuf indirect;
     private long id;
     private int operation;
     private long offsetBytes;
     private int lengthBytes;
     private long discardBytes;
+    private int indirectGref;
+    private int indirectCount;
     private String complaint = "";
 
     SlotDecoder(BlkifLayout layout, GuestMemory memory, BlkifFeatures features) {
         this.layout = layout;
         this.memory = memory;
         this.features = features;
-        this.indirect = Unpooled.buffer(features.maxIndirectSegments() * BlkifLayout.SEGMENT_BYTES);
     }
 
     /** Returns the frontend's id of the request. */
@@ -58,13 +55,23 @@ final class SlotDecoder {
         return discardBytes;
     }
 
+    /** Returns how many segments of an indirect request are still to be decoded, 0 for any other. */
+    int indirectCount() {
+        return indirectCount;
+    }
+
+    /** Returns the page that holds them. */
+    int indirectGref() {
+        return indirectGref;
+    }
+
     /** Returns what was wrong with the slot that was refused last. */
     String complaint() {
         return complaint;
     }
 
     /**
-     * Decodes a slot.
+     * Decodes a slot; of an indirect request the head only ({@link #indirectCount}).
      *
      * @param segments receives the segments
      * @return {@code BLKIF_RSP_OKAY}, or what to answer
@@ -75,11 +82,12 @@ final class SlotDecoder {
         lengthBytes = 0;
         discardBytes = 0;
         offsetBytes = 0;
+        indirectCount = 0;
         return switch (operation) {
             case Blkif.BLKIF_OP_READ, Blkif.BLKIF_OP_WRITE -> direct(slot, segments, 1);
             case Blkif.BLKIF_OP_WRITE_BARRIER, Blkif.BLKIF_OP_FLUSH_DISKCACHE -> direct(slot, segments, 0);
             case Blkif.BLKIF_OP_DISCARD -> discard(slot);
-            case Blkif.BLKIF_OP_INDIRECT -> indirect(slot, segments);
+            case Blkif.BLKIF_OP_INDIRECT -> indirect(slot);
             default -> {
                 complaint = "unknown operation";
                 yield Blkif.BLKIF_RSP_EOPNOTSUPP;
@@ -145,7 +153,8 @@ final class SlotDecoder {
         return Blkif.BLKIF_RSP_OKAY;
     }
 
-    private int indirect(RingSlot slot, SegmentList segments) {
+    /** The head only: its segments lie in a page of the frontend's, which is copied first. */
+    private int indirect(RingSlot slot) {
         operation = slot.getUnsignedByte(BlkifLayout.INDIRECT_OP);
         int count = slot.getUnsignedShort(BlkifLayout.INDIRECT_NR_SEGMENTS);
         if (operation != Blkif.BLKIF_OP_READ && operation != Blkif.BLKIF_OP_WRITE) {
@@ -163,16 +172,39 @@ final class SlotDecoder {
         if (!memory.isValid(gref)) {
             return error("grant reference of the indirect page names no data page");
         }
-        if (!memory.copyIn(gref, 0, count * BlkifLayout.SEGMENT_BYTES, indirect, 0)) {
-            return error("the indirect page can not be read");
+        if (slot.sectorNumber() >>> MAX_SECTOR_BITS != 0) {
+            return error("sector number out of range");
         }
+        offsetBytes = slot.sectorNumber() << Blkif.SECTOR_SHIFT;
+        indirectGref = gref;
+        indirectCount = count;
+        return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    /**
+     * Decodes the segments of an indirect request, whose head was decoded before.
+     *
+     * @param bytes a private copy of the segments
+     * @param segments receives them
+     * @return {@code BLKIF_RSP_OKAY}, or what to answer
+     */
+    int decodeIndirect(ByteBuf bytes, int index, int count, SegmentList segments) {
+        lengthBytes = 0;
         for (int i = 0; i < count; i++) {
-            int status = segment(segments, indirect.getLongLE(i * BlkifLayout.SEGMENT_BYTES));
+            int status = segment(segments, bytes.getLongLE(index + i * BlkifLayout.SEGMENT_BYTES));
             if (status != Blkif.BLKIF_RSP_OKAY) {
                 return status;
             }
         }
-        return start(slot.sectorNumber());
+        return Blkif.BLKIF_RSP_OKAY;
+    }
+
+    int indirectNotReadable() {
+        return error("the indirect page can not be read");
+    }
+
+    int pageNotReadable() {
+        return error("a page of its data can not be read");
     }
 
     static int segmentBytes(SegmentList segments, int index) {
