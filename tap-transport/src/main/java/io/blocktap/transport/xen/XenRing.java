@@ -1,0 +1,17 @@
+package io.blocktap.transport.xen;
+
+import io.blocktap.transport.ring.BlkifLayout;
+
+/**
+ * A ring as a frontend has published it in xenstore: hostile numbers, checked for their form only.
+ *
+ * @param grefs grant references of its pages, 1 to 16 of them
+ * @param eventChannel the port that the frontend offers
+ * @param layout how its slots are laid out
+ */
+public record XenRing(java.util.List<Integer> grefs, int eventChannel, BlkifLayout layout) {
+    /** Copies the list. */
+    public XenRing {
+        grefs = java.util.List.copyOf(grefs);
+    }
+}
