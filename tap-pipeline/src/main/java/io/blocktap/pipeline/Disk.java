@@ -165,6 +165,13 @@ public final class Disk {
         }
     }
 
+    /** Ends a session that got no stream, because its tap could not open one. On the loop that the stream was to run on. */
+    public void abandon(Session session) {
+        if (session.streams().isEmpty() && sessions.remove(session)) {
+            disconnected(session);
+        }
+    }
+
     private void disconnected(Session session) {
         try {
             chain.control(new ControlMessage.Disconnect(session));

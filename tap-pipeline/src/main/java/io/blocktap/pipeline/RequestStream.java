@@ -413,7 +413,7 @@ public final class RequestStream {
     }
 
     /** On the loop: runs a task once, as soon as no request is on its way; at once if none is. */
-    void whenIdle(Runnable task) {
+    public void whenIdle(Runnable task) {
         if (inFlight == 0) {
             task.run();
         } else {

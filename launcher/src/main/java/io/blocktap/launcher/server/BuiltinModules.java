@@ -5,6 +5,7 @@ import io.blocktap.interposer.dump.DumpModule;
 import io.blocktap.interposer.template.CountModule;
 import io.blocktap.pipeline.tap.loopback.LoopbackModule;
 import io.blocktap.pipeline.tap.nbd.NbdModule;
+import io.blocktap.pipeline.tap.xen.XenModule;
 import io.blocktap.terminator.image.ImageModule;
 import io.blocktap.terminator.memory.MemoryModule;
 import io.blocktap.terminator.nulldisk.NullModule;
@@ -19,6 +20,7 @@ final class BuiltinModules {
                 // taps
                 new LoopbackModule(),
                 new NbdModule(),
+                new XenModule(),
                 // interposers
                 new CountModule(),
                 new DumpModule(),

@@ -1,0 +1,518 @@
+package io.blocktap.pipeline.tap.xen;
+
+import io.blocktap.pipeline.ChainHandler;
+import io.blocktap.pipeline.Disk;
+import io.blocktap.pipeline.Feature;
+import io.blocktap.pipeline.Geometry;
+import io.blocktap.pipeline.RefusedException;
+import io.blocktap.pipeline.Session;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.codec.blkif.BlkifCodec;
+import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
+import io.blocktap.transport.TapException;
+import io.blocktap.transport.ring.Blkif;
+import io.blocktap.transport.xen.XenAddress;
+import io.blocktap.transport.xen.XenRing;
+import io.blocktap.transport.xen.XenTapChannel;
+import io.blocktap.transport.xen.store.XenStore;
+import io.blocktap.transport.xen.store.XenStoreView;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoop;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The backend of one device of one guest: looks at both sides' nodes, asks {@link XenbusPlan} for the next step, takes it, and looks again, one step at a time.
+ *
+ * <p>Threads: the tap's control loop; each ring has an event loop of its own.
+ */
+final class XenBackend {
+    private static final int INFO_CDROM = 1;
+    private static final int INFO_REMOVABLE = 2;
+    private static final int INFO_READ_ONLY = 4;
+    private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
+
+    private final XenTap tap;
+    private final String path;
+    private final int domid;
+    private final int device;
+    private boolean isLooking;
+    private boolean lookAgain;
+    private boolean isOver;
+    private String frontend = "";
+    private XenStore.@Nullable Watch frontendWatch;
+    private List<XenRing> rings = List.of();
+    private final List<Ring> served = new ArrayList<>();
+    private @Nullable Disk disk;
+    private @Nullable Consumer<Geometry> resized;
+    private String lastError = "";
+
+    /** A ring that is served. */
+    private record Ring(XenTapChannel channel, ChainHandler chain) {}
+
+    /** The nodes of the toolstack. */
+    private record Nodes(
+            Optional<String> frontend,
+            Optional<String> frontendId,
+            XenbusState state,
+            boolean isOnline,
+            String mode,
+            String params,
+            String deviceType,
+            boolean isRemovable,
+            boolean isReady) {}
+
+    XenBackend(XenTap tap, String path, int domid, int device) {
+        this.tap = tap;
+        this.path = path;
+        this.domid = domid;
+        this.device = device;
+    }
+
+    // ---- looking
+
+    /** Something may have changed. */
+    void look() {
+        if (isOver || tap.isStopping()) {
+            return;
+        }
+        if (isLooking) {
+            lookAgain = true;
+            return;
+        }
+        isLooking = true;
+        lookAgain = false;
+        lookNow().whenComplete((wantsMore, failure) -> {
+            isLooking = false;
+            if (failure != null) {
+                failed(XenStore.causeOf(failure));
+            }
+            if (lookAgain || failure == null && wantsMore) {
+                look();
+            }
+        });
+    }
+
+    /** Looks and takes a step. Completes with whether there may be another one. */
+    private CompletableFuture<Boolean> lookNow() {
+        return nodes().thenCompose(nodes -> {
+            if (nodes.frontend().isEmpty()) {
+                return step(XenbusPlan.next(seen(nodes, XenbusState.UNKNOWN, true)), nodes);
+            }
+            watchFrontend(nodes.frontend().get());
+            return tap.store().find(frontend + "/state").thenCompose(state -> {
+                XenbusState its = XenbusState.of(state.orElse(""));
+                boolean mayDiffer =
+                        !served.isEmpty() && (its == XenbusState.INITIALISED || its == XenbusState.CONNECTED);
+                CompletableFuture<Boolean> same = mayDiffer
+                        ? FrontendNodes.read(tap.store(), frontend, tap.maxQueues())
+                                .handle((now, wrong) -> wrong == null && now.equals(rings))
+                        : CompletableFuture.completedFuture(true);
+                return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, its, sameRings)), nodes));
+            });
+        });
+    }
+
+    private XenbusPlan.Seen seen(Nodes nodes, XenbusState frontendState, boolean sameRings) {
+        return new XenbusPlan.Seen(
+                nodes.frontend().isPresent(),
+                nodes.state(),
+                frontendState,
+                nodes.isOnline(),
+                nodes.isReady(),
+                !served.isEmpty(),
+                sameRings);
+    }
+
+    private CompletableFuture<Nodes> nodes() {
+        Map<String, CompletableFuture<Optional<String>>> found = new LinkedHashMap<>();
+        for (String name : List.of(
+                "frontend",
+                "frontend-id",
+                "state",
+                "online",
+                "mode",
+                "params",
+                "device-type",
+                "removable",
+                "script",
+                "hotplug-status")) {
+            found.put(name, tap.store().find(path + "/" + name));
+        }
+        return FrontendNodes.all(new ArrayList<>(found.values())).thenApply(ok -> {
+            Map<String, Optional<String>> nodes = new LinkedHashMap<>();
+            found.forEach((name, value) -> nodes.put(name, value.join()));
+            return new Nodes(
+                    value(nodes, "frontend"),
+                    value(nodes, "frontend-id"),
+                    XenbusState.of(value(nodes, "state").orElse("")),
+                    !value(nodes, "online").orElse("1").equals("0"),
+                    value(nodes, "mode").orElse("r"),
+                    value(nodes, "params").orElse(""),
+                    value(nodes, "device-type").orElse("disk"),
+                    value(nodes, "removable").orElse("0").equals("1"),
+                    value(nodes, "script").isEmpty()
+                            || value(nodes, "hotplug-status").orElse("").equals("connected"));
+        });
+    }
+
+    private static Optional<String> value(Map<String, Optional<String>> nodes, String name) {
+        Optional<String> value = nodes.get(name);
+        return value == null ? Optional.empty() : value;
+    }
+
+    private void watchFrontend(String newFrontend) {
+        if (newFrontend.equals(frontend)) {
+            return;
+        }
+        if (!newFrontend.startsWith("/local/domain/" + domid + "/")) {
+            throw new CompletionException(new StageException(
+                    "its frontend is '" + XenTap.shown(newFrontend) + "', which does not belong to domain " + domid));
+        }
+        unwatchFrontend();
+        frontend = newFrontend;
+        tap.store().watch(newFrontend + "/state", changed -> look()).whenComplete((watch, failure) -> {
+            if (failure == null && isOver) {
+                watch.close();
+            } else if (failure == null) {
+                frontendWatch = watch;
+            }
+        });
+    }
+
+    private void unwatchFrontend() {
+        XenStore.Watch watch = frontendWatch;
+        frontendWatch = null;
+        frontend = "";
+        if (watch != null) {
+            watch.close();
+        }
+    }
+
+    // ---- steps
+
+    private CompletableFuture<Boolean> step(XenbusPlan.Step step, Nodes nodes) {
+        XenTap.LOG.debug("{}: {}", this, step);
+        return switch (step) {
+            case NONE -> CompletableFuture.completedFuture(false);
+            case OFFER -> offer(nodes).thenApply(ok -> true);
+            case CONNECT -> connect(nodes).thenApply(ok -> true);
+            case DISCONNECT -> drainRings().thenApply(ok -> true);
+            case SAY_CONNECTED -> say(XenbusState.CONNECTED);
+            case SAY_CLOSING -> say(XenbusState.CLOSING);
+            case SAY_CLOSED -> say(XenbusState.CLOSED);
+            case FORGET -> {
+                isOver = true;
+                unwatchFrontend();
+                tap.forget(this);
+                yield CompletableFuture.completedFuture(false);
+            }
+        };
+    }
+
+    /** Writes the own state, unless the device is gone meanwhile: it must not come back as a node without the others. */
+    private CompletableFuture<Boolean> say(XenbusState state) {
+        return write(Map.of(), state).thenApply(ok -> true);
+    }
+
+    private CompletableFuture<Void> write(Map<String, String> values, XenbusState state) {
+        return tap.store()
+                .transaction(view -> view.find(path + "/frontend").thenCompose(there -> {
+                    if (there.isEmpty()) {
+                        return CompletableFuture.completedFuture(null);
+                    }
+                    List<CompletableFuture<Void>> all = new ArrayList<>();
+                    values.forEach((name, value) -> all.add(view.write(path + "/" + name, value)));
+                    all.add(view.write(path + "/state", state.text()));
+                    return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
+                }));
+    }
+
+    private Disk findDisk(Nodes nodes) throws StageException {
+        if (nodes.frontendId().isPresent() && !nodes.frontendId().get().strip().equals(Integer.toString(domid))) {
+            throw new StageException("its frontend-id is not " + domid);
+        }
+        String name = nodes.params();
+        for (String prefix : List.of("aio:", "vhd:", "tap:")) {
+            if (name.startsWith(prefix)) {
+                name = name.substring(prefix.length()); // what libxl puts before the target
+            }
+        }
+        Optional<Disk> found = tap.disks().find(name);
+        if (found.isEmpty()) {
+            throw new StageException(
+                    "no disk '" + XenTap.shown(name) + "' is served; its params (xl: target=) name one of "
+                            + tap.disks().all().stream()
+                                    .map(each -> "'" + each.name() + "'")
+                                    .toList());
+        }
+        return found.get();
+    }
+
+    private CompletableFuture<Void> offer(Nodes nodes) {
+        Geometry geometry;
+        try {
+            geometry = findDisk(nodes).geometry();
+        } catch (StageException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        Map<String, String> values = features(geometry);
+        values.put("max-ring-page-order", Integer.toString(FrontendNodes.MAX_PAGE_ORDER));
+        values.put("multi-queue-max-queues", Integer.toString(tap.maxQueues()));
+        return write(values, XenbusState.INIT_WAIT);
+    }
+
+    private static Map<String, String> features(Geometry geometry) {
+        Map<String, String> values = new LinkedHashMap<>();
+        values.put("feature-flush-cache", geometry.has(Feature.FLUSH) ? "1" : "0");
+        values.put("feature-barrier", "0");
+        values.put("feature-persistent", "0");
+        values.put("feature-max-indirect-segments", Integer.toString(BlkifFeatures.MAX_INDIRECT_SEGMENTS));
+        values.put("feature-discard", geometry.has(Feature.DISCARD) ? "1" : "0");
+        if (geometry.has(Feature.DISCARD)) {
+            values.put(
+                    "discard-granularity",
+                    Integer.toString(Math.max(SECTOR_BYTES, geometry.discardGranularityBytes())));
+            values.put("discard-alignment", "0");
+            values.put("discard-secure", "0");
+        }
+        return values;
+    }
+
+    private static Map<String, String> size(Geometry geometry) {
+        return Map.of("sectors", Long.toString(geometry.sizeBytes() >> Blkif.SECTOR_SHIFT));
+    }
+
+    // ---- rings
+
+    private CompletableFuture<Void> connect(Nodes nodes) {
+        Disk wanted;
+        try {
+            wanted = findDisk(nodes);
+        } catch (StageException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        boolean readOnly =
+                wanted.geometry().has(Feature.READ_ONLY) || !nodes.mode().startsWith("w");
+        if (!wanted.geometry().has(Feature.READ_ONLY) && readOnly) {
+            return CompletableFuture.failedFuture(new StageException("mode=" + XenTap.shown(nodes.mode())
+                    + ", but disk '" + wanted.name() + "' can be written; serve it read-only, or give access=rw"));
+        }
+        return FrontendNodes.read(tap.store(), frontend, tap.maxQueues()).thenCompose(published -> {
+            if (tap.isStopping()) {
+                return CompletableFuture.completedFuture(null);
+            }
+            rings = published;
+            disk = wanted;
+            return serve(wanted, published)
+                    .thenCompose(ok -> {
+                        Map<String, String> values = features(wanted.geometry());
+                        values.putAll(size(wanted.geometry()));
+                        values.put("sector-size", Integer.toString(SECTOR_BYTES));
+                        values.put(
+                                "physical-sector-size",
+                                Integer.toString(wanted.geometry().physicalBlockBytes()));
+                        values.put(
+                                "info",
+                                Integer.toString((nodes.deviceType().equals("cdrom") ? INFO_CDROM : 0)
+                                        | (nodes.isRemovable() ? INFO_REMOVABLE : 0)
+                                        | (readOnly ? INFO_READ_ONLY : 0)));
+                        return write(values, XenbusState.CONNECTED);
+                    })
+                    .thenRun(() -> {
+                        lastError = "";
+                        XenTap.LOG.info(
+                                "{}: connected to disk '{}', {} ring(s) of {} page(s), {}",
+                                this,
+                                wanted.name(),
+                                published.size(),
+                                published.get(0).grefs().size(),
+                                published.get(0).layout());
+                        Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
+                        resized = listener;
+                        wanted.onGeometryChange(listener);
+                    });
+        });
+    }
+
+    /** Serves all rings, or none. */
+    private CompletableFuture<Void> serve(Disk wanted, List<XenRing> published) {
+        EventLoop first = wanted.loopFor(tap.nextLoop());
+        CompletableFuture<Session> accepted = CompletableFuture.supplyAsync(
+                () -> {
+                    try {
+                        return wanted.connect(XenTapFactory.NAME, "domain " + domid + " device " + device);
+                    } catch (RefusedException e) {
+                        throw new CompletionException(
+                                new StageException("the disk refuses: " + XenTap.shown(e.reason()), e));
+                    }
+                },
+                first);
+        return accepted.thenComposeAsync(
+                session -> {
+                    List<CompletableFuture<Ring>> opened = new ArrayList<>();
+                    for (int i = 0; i < published.size(); i++) {
+                        EventLoop loop = i == 0 ? first : wanted.loopFor(tap.nextLoop());
+                        opened.add(openRing(session, loop, i, published.get(i)));
+                    }
+                    return CompletableFuture.allOf(opened.toArray(CompletableFuture[]::new))
+                            .handleAsync(
+                                    (ok, failure) -> {
+                                        opened.stream()
+                                                .filter(ring -> !ring.isCompletedExceptionally())
+                                                .forEach(ring -> served.add(ring.join()));
+                                        if (failure == null) {
+                                            return CompletableFuture.<Void>completedFuture(null);
+                                        }
+                                        if (served.isEmpty()) {
+                                            first.execute(() -> wanted.abandon(session));
+                                        }
+                                        return closeAfter(failure);
+                                    },
+                                    tap.control())
+                            .thenCompose(done -> done);
+                },
+                tap.control());
+    }
+
+    private CompletableFuture<Void> closeAfter(Throwable failure) {
+        return drainRings().thenCompose(ok -> CompletableFuture.failedFuture(XenStore.causeOf(failure)));
+    }
+
+    private CompletableFuture<Ring> openRing(Session session, EventLoop loop, int queue, XenRing ring) {
+        CompletableFuture<Ring> opened = new CompletableFuture<>();
+        loop.execute(() -> {
+            try {
+                XenTapChannel channel =
+                        XenTapChannel.map(new XenAddress(domid, device, queue), ring, tap.grants(), tap.events(loop));
+                ChainHandler chain = new ChainHandler(session);
+                channel.pipeline()
+                        .addLast(
+                                "codec",
+                                new BlkifCodec(channel, chain, new BlkifFeatures(BlkifFeatures.MAX_INDIRECT_SEGMENTS)))
+                        .addLast("chain", chain)
+                        .addLast("errors", new Errors());
+                loop.register(channel).addListener(registered -> {
+                    if (registered.isSuccess()) {
+                        opened.complete(new Ring(channel, chain));
+                    } else {
+                        opened.completeExceptionally(registered.cause());
+                    }
+                });
+            } catch (TapException | RuntimeException e) {
+                opened.completeExceptionally(e);
+            }
+        });
+        return opened;
+    }
+
+    /** Ends a ring whose frontend broke the protocol. */
+    private static final class Errors extends ChannelInboundHandlerAdapter {
+        @Override
+        public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+            XenTap.LOG.warn("{}: the ring is closed: {}", ctx.channel(), cause.toString());
+            ctx.close();
+        }
+    }
+
+    private void resize(Geometry geometry) {
+        if (!served.isEmpty() && !tap.isStopping()) {
+            // Linux' frontend reads the size again when the state is written, even if it is the same.
+            write(size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
+                if (failure != null) {
+                    failed(XenStore.causeOf(failure));
+                }
+            });
+        }
+    }
+
+    /** Takes no more requests. */
+    CompletableFuture<Void> stopTaking() {
+        List<CompletableFuture<Void>> all = new ArrayList<>();
+        for (Ring ring : served) {
+            all.add(CompletableFuture.runAsync(
+                    ring.channel()::stopIntake, ring.channel().eventLoop()));
+        }
+        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
+    }
+
+    /** Takes no more requests, answers those in flight, and lets go of the rings. */
+    private CompletableFuture<Void> drainRings() {
+        List<CompletableFuture<Void>> all = new ArrayList<>();
+        for (Ring ring : served) {
+            CompletableFuture<Void> idle = new CompletableFuture<>();
+            ring.channel().eventLoop().execute(() -> {
+                ring.channel().stopIntake();
+                ring.chain().stream().whenIdle(() -> idle.complete(null));
+            });
+            all.add(idle);
+        }
+        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
+                .thenComposeAsync(ok -> closeRings(), tap.control());
+    }
+
+    /** Lets go of the rings; what is answered later is dropped. */
+    CompletableFuture<Void> closeRings() {
+        List<CompletableFuture<Void>> all = new ArrayList<>();
+        for (Ring ring : served) {
+            CompletableFuture<Void> closed = new CompletableFuture<>();
+            ring.channel().flush();
+            ring.channel().close().addListener(done -> closed.complete(null));
+            all.add(closed);
+        }
+        served.clear();
+        rings = List.of();
+        Disk used = disk;
+        Consumer<Geometry> listener = resized;
+        disk = null;
+        resized = null;
+        if (used != null && listener != null) {
+            used.removeGeometryListener(listener);
+        }
+        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
+                .thenRunAsync(() -> XenTap.LOG.info("{}: its rings are closed", this), tap.control());
+    }
+
+    // ---- failures
+
+    /** Tells people in the log, and the toolstack in the device's {@code error} node. */
+    private void failed(Throwable cause) {
+        String message = String.valueOf(cause.getMessage());
+        if (message.equals(lastError)) {
+            return;
+        }
+        lastError = message;
+        if (cause instanceof RuntimeException) {
+            XenTap.LOG.error("{}: {}", this, message, cause);
+        } else {
+            XenTap.LOG.error("{}: {}", this, message);
+        }
+        if (tap.isStopping()) {
+            return;
+        }
+        tap.store()
+                .transaction((XenStoreView view) -> view.find(path + "/frontend")
+                        .thenCompose(there -> there.isEmpty()
+                                ? CompletableFuture.<Void>completedFuture(null)
+                                : view.write(path + "/error", message)
+                                        .thenCompose(ok -> view.write(path + "/state", XenbusState.CLOSED.text()))))
+                .whenComplete((ok, failure) -> {
+                    if (failure != null) {
+                        XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());
+                    }
+                });
+    }
+
+    @Override
+    public String toString() {
+        return "xen domain " + domid + " device " + device;
+    }
+}

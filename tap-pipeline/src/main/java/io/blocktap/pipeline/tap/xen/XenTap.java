@@ -1,0 +1,264 @@
+package io.blocktap.pipeline.tap.xen;
+
+import io.blocktap.pipeline.DiskRegistry;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.Tap;
+import io.blocktap.pipeline.TapLoops;
+import io.blocktap.transport.Printable;
+import io.blocktap.transport.TapException;
+import io.blocktap.transport.xen.EventChannels;
+import io.blocktap.transport.xen.GrantDevice;
+import io.blocktap.transport.xen.XenDevices;
+import io.blocktap.transport.xen.store.XenStore;
+import io.netty.channel.EventLoop;
+import io.netty.util.concurrent.EventExecutor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Serves the devices in one backend directory of xenstore. Each is a {@link XenBackend} with a life of its own.
+ *
+ * <p>Everything about xenstore happens on one event loop, the first; rings are spread over all. The end of the tap leaves the nodes as they are: guests wait for the next
+ * backend, which goes on with the same rings. Any thread.
+ */
+final class XenTap implements Tap {
+    static final Logger LOG = LoggerFactory.getLogger("io.blocktap.xen");
+
+    private static final int OPEN_SECONDS = 10;
+
+    private final int maxQueues;
+    private final DiskRegistry disks;
+    private final TapLoops loops;
+    private final EventLoop control;
+    private final GrantDevice grants;
+    private final Map<EventLoop, EventChannels> events = new HashMap<>();
+    // On the control loop.
+    private final Map<String, XenBackend> backends = new HashMap<>();
+    private boolean stopping;
+
+    @SuppressWarnings("NullAway.Init") // by start
+    private XenStore store;
+
+    @SuppressWarnings("NullAway.Init") // by start
+    private String directory;
+
+    private @Nullable EventLoop lastLoop;
+
+    private XenTap(int maxQueues, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
+        this.maxQueues = maxQueues;
+        this.disks = disks;
+        this.loops = loops;
+        this.grants = grants;
+        this.control = (EventLoop) loops.group().iterator().next();
+    }
+
+    /** Opens the devices of Xen and begins to watch. May wait. */
+    static XenTap open(String kind, int maxQueues, DiskRegistry disks, TapLoops loops) throws StageException {
+        XenDevices devices = XenDevices.ofThisMachine();
+        GrantDevice grants;
+        try {
+            grants = GrantDevice.open(devices);
+        } catch (TapException e) {
+            throw new StageException("xen: " + e.getMessage(), e);
+        }
+        XenTap tap = new XenTap(maxQueues, disks, loops, grants);
+        boolean isOpen = false;
+        try {
+            for (EventExecutor loop : loops.group()) {
+                EventLoop eventLoop = (EventLoop) loop;
+                tap.events.put(eventLoop, EventChannels.open(eventLoop, devices).get(OPEN_SECONDS, TimeUnit.SECONDS));
+            }
+            CompletableFuture.supplyAsync(() -> tap.start(kind), tap.control)
+                    .thenCompose(started -> started)
+                    .get(OPEN_SECONDS, TimeUnit.SECONDS);
+            isOpen = true;
+            return tap;
+        } catch (ExecutionException e) {
+            Throwable cause = XenStore.causeOf(e.getCause() == null ? e : e.getCause());
+            throw new StageException("xen: " + cause.getMessage(), cause);
+        } catch (TimeoutException e) {
+            throw new StageException("xen: xenstored does not answer within " + OPEN_SECONDS + " s", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new StageException("xen: interrupted", e);
+        } finally {
+            if (!isOpen) {
+                tap.closeDevices();
+            }
+        }
+    }
+
+    private CompletableFuture<Void> start(String kind) {
+        return XenStore.open(control)
+                .thenCompose(opened -> {
+                    store = opened;
+                    opened.closed().whenComplete((ok, lost) -> storeLost(lost));
+                    return opened.find("domid");
+                })
+                .thenCompose(domid -> {
+                    directory = "/local/domain/" + domid.orElse("0").strip() + "/backend/" + kind;
+                    return store.watch(directory, this::changed);
+                })
+                .thenAccept(watch -> {});
+    }
+
+    private void storeLost(@Nullable Throwable lost) {
+        if (lost != null && !stopping) {
+            LOG.error(
+                    "{}: rings are served on, but no guest can come or go until blocktap is started again",
+                    XenStore.causeOf(lost).getMessage());
+        }
+    }
+
+    // ---- devices, on the control loop
+
+    private void changed(String path) {
+        if (stopping) {
+            return;
+        }
+        // DIRECTORY/DOMID/DEVICE[/...]
+        if (!path.startsWith(directory)) {
+            return;
+        }
+        String[] below = path.substring(directory.length()).split("/", 4);
+        if (below.length >= 3) {
+            device(below[1], below[2]);
+        } else {
+            // The directory or a guest's part of it came or went: what was below it tells nothing of its own.
+            backends.values().forEach(XenBackend::look);
+            listGuests();
+        }
+    }
+
+    private void listGuests() {
+        store.list(directory).whenComplete((guests, failure) -> {
+            for (String guest : failure == null ? guests : List.<String>of()) {
+                store.list(directory + "/" + guest).whenComplete((devices, gone) -> {
+                    for (String device : gone == null ? devices : List.<String>of()) {
+                        device(guest, device);
+                    }
+                });
+            }
+        });
+    }
+
+    private void device(String guest, String device) {
+        if (!isNumber(guest) || !isNumber(device) || stopping) {
+            return;
+        }
+        backends.computeIfAbsent(
+                        guest + "/" + device,
+                        key -> new XenBackend(
+                                this, directory + "/" + key, Integer.parseInt(guest), Integer.parseInt(device)))
+                .look();
+    }
+
+    private static boolean isNumber(String text) {
+        return text.length() <= 9 && !text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9');
+    }
+
+    // ---- for the backends
+
+    XenStore store() {
+        return store;
+    }
+
+    EventLoop control() {
+        return control;
+    }
+
+    int maxQueues() {
+        return maxQueues;
+    }
+
+    DiskRegistry disks() {
+        return disks;
+    }
+
+    GrantDevice grants() {
+        return grants;
+    }
+
+    boolean isStopping() {
+        return stopping;
+    }
+
+    EventChannels events(EventLoop loop) {
+        EventChannels present = events.get(loop);
+        if (present == null) {
+            throw new IllegalStateException("not one of the tap's loops: " + loop);
+        }
+        return present;
+    }
+
+    /** Returns the loop for another ring, in turn. */
+    EventLoop nextLoop() {
+        return loops.group().next();
+    }
+
+    void forget(XenBackend backend) {
+        backends.values().remove(backend);
+    }
+
+    // ---- the tap
+
+    @Override
+    public List<String> uris() {
+        return List.of("xen:" + directory);
+    }
+
+    @Override
+    public CompletableFuture<Void> stopTaking() {
+        return CompletableFuture.supplyAsync(
+                        () -> {
+                            stopping = true;
+                            List<CompletableFuture<Void>> all = new ArrayList<>();
+                            backends.values().forEach(backend -> all.add(backend.stopTaking()));
+                            return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
+                        },
+                        control)
+                .thenCompose(stopped -> stopped);
+    }
+
+    @Override
+    public CompletableFuture<Void> close() {
+        return CompletableFuture.supplyAsync(
+                        () -> {
+                            stopping = true;
+                            List<CompletableFuture<Void>> all = new ArrayList<>();
+                            backends.values().forEach(backend -> all.add(backend.closeRings()));
+                            return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
+                        },
+                        control)
+                .thenCompose(closed -> closed)
+                .handleAsync(
+                        (ok, failure) -> {
+                            store.close();
+                            closeDevices();
+                            if (failure != null) {
+                                throw new CompletionException(XenStore.causeOf(failure));
+                            }
+                            return null;
+                        },
+                        control);
+    }
+
+    private void closeDevices() {
+        events.values().forEach(EventChannels::close);
+        grants.close();
+    }
+
+    static String shown(String text) {
+        return Printable.of(text);
+    }
+}
