@@ -32,6 +32,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <ul>
  *   <li>Whatever stands behind the first complete message of a write is dropped; so each outbound buffer must be one message, and is written by itself.
+ *   <li>The next message must wait for the reply to the one before, see {@link XenStoreEndpoint#maxOutstanding}; this is left to who writes.
  *   <li>A message that the kernel refuses makes {@code write} fail; the write's future tells that, and the channel goes on.
  *   <li>WATCH and UNWATCH are done by the kernel, inside {@code write}, which waits for xenstored, and UNWATCH for other users' watch callbacks as well. They
  *       are written by a thread of their own that lives only while it is needed, and the messages behind them wait for it. It closes the descriptor, too, if it

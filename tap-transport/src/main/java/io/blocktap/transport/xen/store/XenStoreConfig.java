@@ -3,7 +3,8 @@ package io.blocktap.transport.xen.store;
 /**
  * Limits of a xenstore client.
  *
- * @param maxOutstanding requests that are sent and not answered; the others wait. xenstored stops listening to an unprivileged domain beyond 20 (XSA-326)
+ * @param maxOutstanding requests that are sent and not answered; the others wait. xenstored stops listening to an unprivileged domain beyond 20 (XSA-326).
+ *     Over the device it is always 1
  * @param maxQueued requests that wait to be sent; one more fails at once
  * @param maxTransactionAttempts how often a transaction is tried before its EAGAIN is told
  * @param reconnectMinMillis pause before the first attempt to connect again; doubled with each

@@ -39,6 +39,7 @@ final class XsConnection extends ChannelInboundHandlerAdapter {
     private final XenStoreEndpoint endpoint;
     private final XenStoreConfig config;
     private final Owner owner;
+    private final int maxOutstanding;
     private final Map<Integer, XsRequest> outstanding = new LinkedHashMap<>(); // oldest first
     private final ArrayDeque<XsRequest> queue = new ArrayDeque<>();
     private final Runnable flushTask = this::flushNow;
@@ -52,6 +53,7 @@ final class XsConnection extends ChannelInboundHandlerAdapter {
         this.endpoint = endpoint;
         this.config = config;
         this.owner = owner;
+        this.maxOutstanding = Math.min(config.maxOutstanding(), endpoint.maxOutstanding());
     }
 
     /** Returns what puts the codec and this connection into a channel. */
@@ -97,7 +99,7 @@ final class XsConnection extends ChannelInboundHandlerAdapter {
         if (ctx == null || cause != null) {
             return;
         }
-        while (outstanding.size() < config.maxOutstanding() && !queue.isEmpty()) {
+        while (outstanding.size() < maxOutstanding && !queue.isEmpty()) {
             send(ctx, queue.remove());
         }
     }
