@@ -60,6 +60,10 @@ final class TransactionRun<T> {
     }
 
     private void run(XenStoreTransaction transaction) {
+        if (result.isDone()) {
+            transaction.end("F"); // cancelled, or timed out
+            return;
+        }
         CompletableFuture<T> done;
         try {
             done = Objects.requireNonNull(body.apply(transaction), "the transaction's body returned null");
@@ -67,7 +71,9 @@ final class TransactionRun<T> {
             done = CompletableFuture.failedFuture(e);
         }
         done.whenComplete((value, failure) -> store.onLoop(result, () -> {
-            if (failure == null) {
+            if (result.isDone()) {
+                transaction.end("F");
+            } else if (failure == null) {
                 commit(transaction, value);
             } else {
                 abort(transaction, LoopFuture.unwrap(failure));

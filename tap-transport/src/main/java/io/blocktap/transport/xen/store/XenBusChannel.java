@@ -189,10 +189,10 @@ final class XenBusChannel extends AbstractChannel {
         int done = 0;
         while (done < lengthBytes) {
             long result = Libc.writeBytes(fd, outputAddress + done, lengthBytes - done);
-            if (result >= 0) {
+            if (result > 0) {
                 done += (int) result; // a message may come in several writes
             } else if (result != -Errno.EINTR) {
-                return (int) -result;
+                return result == 0 ? Errno.EIO : (int) -result;
             }
         }
         return 0;

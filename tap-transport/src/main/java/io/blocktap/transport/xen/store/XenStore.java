@@ -74,6 +74,7 @@ public final class XenStore extends XenStoreNodes {
     private State state = State.CONNECTING;
     private @Nullable XsConnection connection;
     private io.netty.util.concurrent.@Nullable Future<?> pause;
+    private boolean opened;
     private int failedAttempts;
     private long tokens;
     private int unset;
@@ -184,7 +185,7 @@ public final class XenStore extends XenStoreNodes {
      *
      * <p>The body may run several times: xenstored refuses (EAGAIN) a transaction that met another writer. It is then done again, at once at first and then
      * after short pauses, {@link XenStoreConfig#maxTransactionAttempts} times at most. A body that fails ends its transaction without effect, and is not done
-     * again, unless it failed with EAGAIN.
+     * again, unless it failed with EAGAIN. One whose future is cancelled or times out before the body is done has no effect either.
      *
      * @param body called on the loop; what it asks for with the transaction belongs to it. The transaction ends when the returned future completes
      * @return the body's result, once it has taken effect
@@ -326,7 +327,7 @@ public final class XenStore extends XenStoreNodes {
     private void connectFailed(Throwable failure) {
         TapException cause = new TapException(
                 "xenstore at " + endpoint + ": can not be connected: " + failure.getMessage(), failure);
-        if (!opening.isDone()) {
+        if (!opened) {
             state = State.CLOSED;
             closing.complete(null);
             opening.completeExceptionally(cause);
@@ -371,12 +372,15 @@ public final class XenStore extends XenStoreNodes {
         }
         state = State.UP;
         failedAttempts = 0;
-        if (opening.isDone()) {
+        if (opened) {
             LOG.info("xenstore at {}: connected again, {} watches are set anew", endpoint, watches.size());
             tell(listener::reconnected);
             dispatch();
-        } else if (!opening.complete(this)) {
-            close();
+            return;
+        }
+        opened = true;
+        if (!opening.complete(this)) {
+            close(); // cancelled: nobody else could
         }
     }
 

@@ -437,6 +437,34 @@ class XenStoreTest {
         }
     }
 
+    @Test
+    void cancelledTransactionHasNoEffect() throws Exception {
+        var early = store.transaction(tx -> tx.read(NODE));
+        XsMessage start = server.take();
+        early.cancel(false);
+        server.reply(start, "1");
+        server.ok(server.take(XsWire.XS_TRANSACTION_END, "F"));
+
+        var late = store.transaction(tx -> tx.read(NODE));
+        server.reply(server.take(), "2");
+        XsMessage read = server.take(XsWire.XS_READ, NODE);
+        late.cancel(false);
+        server.reply(read, bytes(""));
+        server.ok(server.take(XsWire.XS_TRANSACTION_END, "F"));
+    }
+
+    @Test
+    void transactionMeetsTheConnectionsEnd() throws Exception {
+        var result = store.transaction(tx -> tx.read(NODE));
+        server.reply(server.take(), "1");
+        server.take(XsWire.XS_READ, NODE);
+        server.die();
+
+        assertThat(failure(result))
+                .isInstanceOf(TapException.class)
+                .hasMessageContaining("READ /a/node: the connection");
+    }
+
     // ---- watches
 
     private Watch watch(XenStorePath path, WatchListener listener, String token) throws Exception {
@@ -731,6 +759,15 @@ class XenStoreTest {
         assertThat(failure(XenStore.connect(other, XenStoreEndpoint.socket(nowhere))))
                 .hasMessageContaining("an epoll event loop, or an io_uring one");
         other.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+    }
+
+    @Test
+    void connectionThatNobodyWaitsForIsClosed() throws Exception {
+        XenStoreEndpoint endpoint = XenStoreEndpoint.socket(folder.resolve("socket"));
+        loop.submit(() -> XenStore.connect(loop, endpoint).cancel(false)).sync();
+        server.accept();
+
+        server.awaitEnd();
     }
 
     @Test
