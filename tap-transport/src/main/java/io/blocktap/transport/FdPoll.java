@@ -19,6 +19,7 @@ import io.netty.channel.uring.IoUringIoOps;
 import io.netty.util.concurrent.Future;
 import io.netty.util.concurrent.ImmediateEventExecutor;
 import io.netty.util.concurrent.Promise;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.RejectedExecutionException;
@@ -176,10 +177,21 @@ public final class FdPoll {
         }
     }
 
-    /** epoll refuses files by itself; io_uring reports them ready once and is silent from then on. */
+    /**
+     * epoll refuses files by itself; io_uring reports them ready once and is silent from then on. What looks like a file below {@code /proc} may be a device
+     * ({@code /proc/xen/xenbus}).
+     */
     private boolean isAlwaysReady() {
         Path link = Path.of("/proc/self/fd/" + fd.number());
-        return Files.isRegularFile(link) || Files.isDirectory(link);
+        return Files.isDirectory(link) || Files.isRegularFile(link) && !isBelowProc(link);
+    }
+
+    private static boolean isBelowProc(Path link) {
+        try {
+            return Files.readSymbolicLink(link).startsWith("/proc");
+        } catch (IOException e) {
+            return false;
+        }
     }
 
     private void arm() {

@@ -173,6 +173,14 @@ class FdPollTest {
         }
     }
 
+    @Test
+    void watchesWhatLooksLikeAFileBelowProc() throws IOException {
+        try (Fd mounts = Libc.openFile("/proc/self/mounts", Libc.O_RDONLY, 0)) {
+            attach(mounts, FdPoll.IN).detach().syncUninterruptibly(); // as /proc/xen/xenbus does
+        }
+        loopLives();
+    }
+
     // ---- refusals
 
     @Test

@@ -4,7 +4,8 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.transport.Printable;
 import io.blocktap.transport.ring.BlkifLayout;
 import io.blocktap.transport.xen.XenRing;
-import io.blocktap.transport.xen.store.XenStoreView;
+import io.blocktap.transport.xen.store.XenStoreNodes;
+import io.blocktap.transport.xen.store.XenStorePath;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -22,28 +23,29 @@ final class FrontendNodes {
     private FrontendNodes() {}
 
     /** Reads all rings, in the order of the queues. */
-    static CompletableFuture<List<XenRing>> read(XenStoreView store, String frontend, int maxQueues) {
-        CompletableFuture<Optional<String>> protocol = store.find(frontend + "/protocol");
-        CompletableFuture<Optional<String>> order = store.find(frontend + "/ring-page-order");
-        CompletableFuture<Optional<String>> queues = store.find(frontend + "/multi-queue-num-queues");
+    static CompletableFuture<List<XenRing>> read(XenStoreNodes store, XenStorePath frontend, int maxQueues) {
+        CompletableFuture<Optional<String>> protocol = store.readIfPresent(frontend.child("protocol"));
+        CompletableFuture<Optional<String>> order = store.readIfPresent(frontend.child("ring-page-order"));
+        CompletableFuture<Optional<String>> queues = store.readIfPresent(frontend.child("multi-queue-num-queues"));
         return CompletableFuture.allOf(protocol, order, queues).thenCompose(ok -> {
             BlkifLayout layout = layout(protocol.join());
             int pages = 1 << number("ring-page-order", order.join().orElse("0"), 0, MAX_PAGE_ORDER);
             int count = number("multi-queue-num-queues", queues.join().orElse("1"), 1, maxQueues);
             List<CompletableFuture<XenRing>> rings = new ArrayList<>();
             for (int i = 0; i < count; i++) {
-                rings.add(ring(store, count == 1 ? frontend : frontend + "/queue-" + i, pages, layout));
+                rings.add(ring(store, count == 1 ? frontend : frontend.child("queue-" + i), pages, layout));
             }
             return all(rings);
         });
     }
 
-    private static CompletableFuture<XenRing> ring(XenStoreView store, String path, int pages, BlkifLayout layout) {
-        CompletableFuture<Optional<String>> channel = store.find(path + "/event-channel");
-        CompletableFuture<Optional<String>> plain = store.find(path + "/ring-ref");
+    private static CompletableFuture<XenRing> ring(
+            XenStoreNodes store, XenStorePath path, int pages, BlkifLayout layout) {
+        CompletableFuture<Optional<String>> channel = store.readIfPresent(path.child("event-channel"));
+        CompletableFuture<Optional<String>> plain = store.readIfPresent(path.child("ring-ref"));
         List<CompletableFuture<Optional<String>>> numbered = new ArrayList<>();
         for (int i = 0; i < pages; i++) {
-            numbered.add(store.find(path + "/ring-ref" + i));
+            numbered.add(store.readIfPresent(path.child("ring-ref" + i)));
         }
         return CompletableFuture.allOf(channel, plain, all(numbered)).thenApply(ok -> {
             List<Integer> grefs = new ArrayList<>();

@@ -14,8 +14,9 @@ import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.xen.XenAddress;
 import io.blocktap.transport.xen.XenRing;
 import io.blocktap.transport.xen.XenTapChannel;
-import io.blocktap.transport.xen.store.XenStore;
-import io.blocktap.transport.xen.store.XenStoreView;
+import io.blocktap.transport.xen.store.Watch;
+import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenStoreTransaction;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
@@ -23,6 +24,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -41,14 +43,14 @@ final class XenBackend {
     private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
 
     private final XenTap tap;
-    private final String path;
+    private final XenStorePath path;
     private final int domid;
     private final int device;
     private boolean isLooking;
     private boolean lookAgain;
     private boolean isOver;
-    private String frontend = "";
-    private XenStore.@Nullable Watch frontendWatch;
+    private @Nullable XenStorePath frontend;
+    private @Nullable Watch frontendWatch;
     private List<XenRing> rings = List.of();
     private final List<Ring> served = new ArrayList<>();
     private @Nullable Disk disk;
@@ -70,7 +72,7 @@ final class XenBackend {
             boolean isRemovable,
             boolean isReady) {}
 
-    XenBackend(XenTap tap, String path, int domid, int device) {
+    XenBackend(XenTap tap, XenStorePath path, int domid, int device) {
         this.tap = tap;
         this.path = path;
         this.domid = domid;
@@ -93,7 +95,7 @@ final class XenBackend {
         lookNow().whenComplete((wantsMore, failure) -> {
             isLooking = false;
             if (failure != null) {
-                failed(XenStore.causeOf(failure));
+                failed(XenTap.causeOf(failure));
             }
             if (lookAgain || failure == null && wantsMore) {
                 look();
@@ -107,16 +109,16 @@ final class XenBackend {
             if (nodes.frontend().isEmpty()) {
                 return step(XenbusPlan.next(seen(nodes, XenbusState.UNKNOWN, true)), nodes);
             }
-            watchFrontend(nodes.frontend().get());
-            return tap.store().find(frontend + "/state").thenCompose(state -> {
-                XenbusState its = XenbusState.of(state.orElse(""));
+            XenStorePath its = watchFrontend(nodes.frontend().get());
+            return tap.store().readIfPresent(its.child("state")).thenCompose(state -> {
+                XenbusState theirs = XenbusState.of(state.orElse(""));
                 boolean mayDiffer =
-                        !served.isEmpty() && (its == XenbusState.INITIALISED || its == XenbusState.CONNECTED);
+                        !served.isEmpty() && (theirs == XenbusState.INITIALISED || theirs == XenbusState.CONNECTED);
                 CompletableFuture<Boolean> same = mayDiffer
-                        ? FrontendNodes.read(tap.store(), frontend, tap.maxQueues())
+                        ? FrontendNodes.read(tap.store(), its, tap.maxQueues())
                                 .handle((now, wrong) -> wrong == null && now.equals(rings))
                         : CompletableFuture.completedFuture(true);
-                return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, its, sameRings)), nodes));
+                return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, theirs, sameRings)), nodes));
             });
         });
     }
@@ -145,7 +147,7 @@ final class XenBackend {
                 "removable",
                 "script",
                 "hotplug-status")) {
-            found.put(name, tap.store().find(path + "/" + name));
+            found.put(name, tap.store().readIfPresent(path.child(name)));
         }
         return FrontendNodes.all(new ArrayList<>(found.values())).thenApply(ok -> {
             Map<String, Optional<String>> nodes = new LinkedHashMap<>();
@@ -169,29 +171,41 @@ final class XenBackend {
         return value == null ? Optional.empty() : value;
     }
 
-    private void watchFrontend(String newFrontend) {
-        if (newFrontend.equals(frontend)) {
-            return;
+    private XenStorePath watchFrontend(String node) {
+        XenStorePath present = frontend;
+        if (present != null && present.toString().equals(node)) {
+            return present;
         }
-        if (!newFrontend.startsWith("/local/domain/" + domid + "/")) {
-            throw new CompletionException(new StageException(
-                    "its frontend is '" + XenTap.shown(newFrontend) + "', which does not belong to domain " + domid));
-        }
+        XenStorePath wanted = pathOfGuest(node);
         unwatchFrontend();
-        frontend = newFrontend;
-        tap.store().watch(newFrontend + "/state", changed -> look()).whenComplete((watch, failure) -> {
+        frontend = wanted;
+        tap.store().watch(wanted.child("state"), changed -> look()).whenComplete((watch, failure) -> {
             if (failure == null && isOver) {
                 watch.close();
             } else if (failure == null) {
                 frontendWatch = watch;
             }
         });
+        return wanted;
+    }
+
+    private XenStorePath pathOfGuest(String node) {
+        try {
+            XenStorePath wanted = XenStorePath.of(node);
+            if (wanted.isAtOrBelow(XenStorePath.of("/local/domain/" + domid))) {
+                return wanted;
+            }
+        } catch (IllegalArgumentException e) {
+            XenTap.LOG.debug("{}: {}", this, e.getMessage());
+        }
+        throw new CompletionException(new StageException(
+                "its frontend is '" + XenTap.shown(node) + "', which does not belong to domain " + domid));
     }
 
     private void unwatchFrontend() {
-        XenStore.Watch watch = frontendWatch;
+        Watch watch = frontendWatch;
         frontendWatch = null;
-        frontend = "";
+        frontend = null;
         if (watch != null) {
             watch.close();
         }
@@ -225,13 +239,13 @@ final class XenBackend {
 
     private CompletableFuture<Void> write(Map<String, String> values, XenbusState state) {
         return tap.store()
-                .transaction(view -> view.find(path + "/frontend").thenCompose(there -> {
+                .transaction(view -> view.readIfPresent(path.child("frontend")).thenCompose(there -> {
                     if (there.isEmpty()) {
-                        return CompletableFuture.completedFuture(null);
+                        return CompletableFuture.<Void>completedFuture(null);
                     }
                     List<CompletableFuture<Void>> all = new ArrayList<>();
-                    values.forEach((name, value) -> all.add(view.write(path + "/" + name, value)));
-                    all.add(view.write(path + "/state", state.text()));
+                    values.forEach((name, value) -> all.add(view.write(path.child(name), value)));
+                    all.add(view.write(path.child("state"), state.text()));
                     return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
                 }));
     }
@@ -306,7 +320,8 @@ final class XenBackend {
             return CompletableFuture.failedFuture(new StageException("mode=" + XenTap.shown(nodes.mode())
                     + ", but disk '" + wanted.name() + "' can be written; serve it read-only, or give access=rw"));
         }
-        return FrontendNodes.read(tap.store(), frontend, tap.maxQueues()).thenCompose(published -> {
+        XenStorePath theirs = Objects.requireNonNull(frontend);
+        return FrontendNodes.read(tap.store(), theirs, tap.maxQueues()).thenCompose(published -> {
             if (tap.isStopping()) {
                 return CompletableFuture.completedFuture(null);
             }
@@ -384,7 +399,7 @@ final class XenBackend {
     }
 
     private CompletableFuture<Void> closeAfter(Throwable failure) {
-        return drainRings().thenCompose(ok -> CompletableFuture.failedFuture(XenStore.causeOf(failure)));
+        return drainRings().thenCompose(ok -> CompletableFuture.failedFuture(XenTap.causeOf(failure)));
     }
 
     private CompletableFuture<Ring> openRing(Session session, EventLoop loop, int queue, XenRing ring) {
@@ -428,7 +443,7 @@ final class XenBackend {
             // Linux' frontend reads the size again when the state is written, even if it is the same.
             write(size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
                 if (failure != null) {
-                    failed(XenStore.causeOf(failure));
+                    failed(XenTap.causeOf(failure));
                 }
             });
         }
@@ -499,11 +514,11 @@ final class XenBackend {
             return;
         }
         tap.store()
-                .transaction((XenStoreView view) -> view.find(path + "/frontend")
+                .transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("frontend"))
                         .thenCompose(there -> there.isEmpty()
                                 ? CompletableFuture.<Void>completedFuture(null)
-                                : view.write(path + "/error", message)
-                                        .thenCompose(ok -> view.write(path + "/state", XenbusState.CLOSED.text()))))
+                                : view.write(path.child("error"), message)
+                                        .thenCompose(ok -> view.write(path.child("state"), XenbusState.CLOSED.text()))))
                 .whenComplete((ok, failure) -> {
                     if (failure != null) {
                         XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());

@@ -10,8 +10,13 @@ import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
 import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
+import io.blocktap.transport.xen.store.XenStoreConfig;
+import io.blocktap.transport.xen.store.XenStoreEndpoint;
+import io.blocktap.transport.xen.store.XenStoreListener;
+import io.blocktap.transport.xen.store.XenStorePath;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.EventExecutor;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -50,7 +55,7 @@ final class XenTap implements Tap {
     private XenStore store;
 
     @SuppressWarnings("NullAway.Init") // by start
-    private String directory;
+    private XenStorePath directory;
 
     private @Nullable EventLoop lastLoop;
 
@@ -84,7 +89,7 @@ final class XenTap implements Tap {
             isOpen = true;
             return tap;
         } catch (ExecutionException e) {
-            Throwable cause = XenStore.causeOf(e.getCause() == null ? e : e.getCause());
+            Throwable cause = causeOf(e.getCause() == null ? e : e.getCause());
             throw new StageException("xen: " + cause.getMessage(), cause);
         } catch (TimeoutException e) {
             throw new StageException("xen: xenstored does not answer within " + OPEN_SECONDS + " s", e);
@@ -99,38 +104,59 @@ final class XenTap implements Tap {
     }
 
     private CompletableFuture<Void> start(String kind) {
-        return XenStore.open(control)
+        XenStoreEndpoint endpoint;
+        try {
+            endpoint = XenStoreEndpoint.find();
+        } catch (TapException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        return XenStore.connect(control, endpoint, XenStoreConfig.DEFAULT, new StoreListener())
                 .thenCompose(opened -> {
                     store = opened;
-                    opened.closed().whenComplete((ok, lost) -> storeLost(lost));
-                    return opened.find("domid");
+                    return opened.readIfPresent(XenStorePath.of("domid"));
                 })
                 .thenCompose(domid -> {
-                    directory = "/local/domain/" + domid.orElse("0").strip() + "/backend/" + kind;
+                    directory =
+                            XenStorePath.of("/local/domain/" + domid.orElse("0").strip() + "/backend/" + kind);
                     return store.watch(directory, this::changed);
                 })
                 .thenAccept(watch -> {});
     }
 
-    private void storeLost(@Nullable Throwable lost) {
-        if (lost != null && !stopping) {
-            LOG.error(
-                    "{}: rings are served on, but no guest can come or go until blocktap is started again",
-                    XenStore.causeOf(lost).getMessage());
+    private final class StoreListener implements XenStoreListener {
+        @Override
+        public void disconnected(IOException cause) {
+            LOG.warn("{}; rings are served on, guests can come and go when it is back", cause.getMessage());
         }
+
+        @Override
+        public void reconnected() {
+            LOG.info("xenstore is back");
+            backends.values().forEach(XenBackend::look);
+        }
+
+        @Override
+        public void ended(IOException cause) {
+            LOG.error(
+                    "{}; rings are served on, but no guest can come or go until blocktap is started again",
+                    cause.getMessage());
+        }
+    }
+
+    /** Returns what a future really failed with. */
+    static Throwable causeOf(Throwable failure) {
+        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
     }
 
     // ---- devices, on the control loop
 
-    private void changed(String path) {
-        if (stopping) {
+    private void changed(XenStorePath path) {
+        if (stopping || !path.isAtOrBelow(directory)) {
             return;
         }
         // DIRECTORY/DOMID/DEVICE[/...]
-        if (!path.startsWith(directory)) {
-            return;
-        }
-        String[] below = path.substring(directory.length()).split("/", 4);
+        String[] below =
+                path.toString().substring(directory.toString().length()).split("/", 4);
         if (below.length >= 3) {
             device(below[1], below[2]);
         } else {
@@ -143,7 +169,7 @@ final class XenTap implements Tap {
     private void listGuests() {
         store.list(directory).whenComplete((guests, failure) -> {
             for (String guest : failure == null ? guests : List.<String>of()) {
-                store.list(directory + "/" + guest).whenComplete((devices, gone) -> {
+                store.list(directory.child(guest)).whenComplete((devices, gone) -> {
                     for (String device : gone == null ? devices : List.<String>of()) {
                         device(guest, device);
                     }
@@ -159,7 +185,7 @@ final class XenTap implements Tap {
         backends.computeIfAbsent(
                         guest + "/" + device,
                         key -> new XenBackend(
-                                this, directory + "/" + key, Integer.parseInt(guest), Integer.parseInt(device)))
+                                this, directory.child(key), Integer.parseInt(guest), Integer.parseInt(device)))
                 .look();
     }
 
@@ -241,16 +267,8 @@ final class XenTap implements Tap {
                         },
                         control)
                 .thenCompose(closed -> closed)
-                .handleAsync(
-                        (ok, failure) -> {
-                            store.close();
-                            closeDevices();
-                            if (failure != null) {
-                                throw new CompletionException(XenStore.causeOf(failure));
-                            }
-                            return null;
-                        },
-                        control);
+                .thenCompose(closed -> store.close())
+                .whenComplete((ok, failure) -> closeDevices());
     }
 
     private void closeDevices() {
