@@ -59,6 +59,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private final TapChannel channel;
     private final ChainHandler chain;
     private final SlotDecoder decoder;
+    private final @Nullable MappedRegion mapped;
     private final GuestWindows windows = new GuestWindows();
     private final OrderedSequence sequence = new OrderedSequence(this);
     private final StagedIndirects indirects = new StagedIndirects();
@@ -82,6 +83,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     public BlkifCodec(TapChannel channel, ChainHandler chain, BlkifFeatures features) {
         this.channel = channel;
         this.chain = chain;
+        this.mapped = channel.memory().region();
         this.decoder = new SlotDecoder(channel.ring().layout(), channel.memory(), features);
     }
 
@@ -107,10 +109,39 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     private void take(RingSlot slot) {
         BlockRequest request = stream().newRequest();
-        int status = decoder.decode(slot, request.newSegments());
+        SegmentList segments = request.newSegments();
+        int status = decoder.decode(slot, segments);
         int operation = decoder.operation();
         inFlight++;
         request.withCookie(decoder.id(), operation);
+        // What nearly every request of a mapped ring is, short enough to be compiled as one.
+        if (status == Blkif.BLKIF_RSP_OKAY
+                && operation <= Blkif.BLKIF_OP_WRITE
+                && mapped != null
+                && decoder.indirectCount() == 0
+                && !fenced
+                && SlotDecoder.isContiguous(segments)) {
+            int lengthBytes = decoder.lengthBytes();
+            request.withData(window(request, mapped, segments, lengthBytes));
+            request.describe(
+                    operation == Blkif.BLKIF_OP_READ ? BlockOp.READ : BlockOp.WRITE,
+                    0,
+                    decoder.offsetBytes(),
+                    lengthBytes);
+            context.fireChannelRead(request);
+        } else {
+            takeOther(request, status, operation);
+        }
+    }
+
+    private RegionBuf window(BlockRequest request, MappedRegion region, SegmentList segments, int lengthBytes) {
+        int first = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
+        RegionBuf data = windows.window(request, region, first, lengthBytes);
+        data.setIndex(0, lengthBytes); // of a READ it does not matter
+        return data;
+    }
+
+    private void takeOther(BlockRequest request, int status, int operation) {
         if (status != Blkif.BLKIF_RSP_OKAY) {
             refuse(request, status);
             return;
@@ -150,14 +181,8 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             return;
         }
         SegmentList segments = Objects.requireNonNull(request.segments());
-        MappedRegion region = channel.memory().region();
-        if (region != null && SlotDecoder.isContiguous(segments)) {
-            int first = segments.gref(0) * Blkif.PAGE_BYTES + (segments.firstSector(0) << Blkif.SECTOR_SHIFT);
-            RegionBuf data = windows.window(request, region, first, lengthBytes);
-            if (operation != Blkif.BLKIF_OP_READ) {
-                data.setIndex(0, lengthBytes);
-            }
-            request.withData(data);
+        if (mapped != null && SlotDecoder.isContiguous(segments)) {
+            request.withData(window(request, mapped, segments, lengthBytes));
             start(request);
             return;
         }
