@@ -4,13 +4,7 @@ import io.blocktap.transport.TapException;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
+import java.util.Collection;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -67,16 +61,13 @@ public final class XenStore extends XenStoreNodes {
     private final XenStoreListener listener;
     private final LoopFuture<XenStore> opening;
     private final LoopFuture<Void> closing;
-    private final Map<String, Watch> watches = new LinkedHashMap<>(); // by token
-    private final Set<Watch> fired = new LinkedHashSet<>();
-    private final Map<String, XenStorePath> recentPaths = new HashMap<>();
+    private final WatchSet watches = new WatchSet(this);
     private final Events events = new Events();
     private State state = State.CONNECTING;
     private @Nullable XsConnection connection;
     private io.netty.util.concurrent.@Nullable Future<?> pause;
     private boolean opened;
     private int failedAttempts;
-    private long tokens;
     private int unset;
 
     private XenStore(EventLoop loop, XenStoreEndpoint endpoint, XenStoreConfig config, XenStoreListener listener) {
@@ -207,19 +198,15 @@ public final class XenStore extends XenStoreNodes {
     public CompletableFuture<Watch> watch(XenStorePath path, WatchListener watchListener) {
         LoopFuture<Watch> result = new LoopFuture<>(loop);
         onLoop(result, () -> {
-            Watch watch = new Watch(this, path, "b" + ++tokens, watchListener);
+            // In the set before it is sent: the device may tell the first event before the reply.
+            Watch watch = watches.add(path, watchListener);
             XsRequest request = watchRequest(XsWire.XS_WATCH, watch);
-            if (isTooBig(request)) {
-                forward(request, result);
-                return;
+            if (!isTooBig(request)) {
+                submit(request);
             }
-            watches.put(
-                    watch.token(), watch); // before it is sent: the device may tell the first event before the reply
-            submit(request);
             request.reply.whenComplete((ok, failure) -> {
                 if (failure != null) {
-                    watches.remove(watch.token());
-                    watch.markClosed();
+                    watches.remove(watch);
                     result.completeExceptionally(failure);
                     return;
                 }
@@ -232,10 +219,6 @@ public final class XenStore extends XenStoreNodes {
         return result;
     }
 
-    private static void forward(XsRequest request, LoopFuture<?> result) {
-        request.reply.whenComplete((ok, failure) -> result.completeExceptionally(failure));
-    }
-
     private XsRequest watchRequest(int type, Watch watch) {
         return new XsRequest(loop, type, 0, watch.path().toString(), XsRequest.strings(watch.path(), watch.token()));
     }
@@ -244,9 +227,7 @@ public final class XenStore extends XenStoreNodes {
         LoopFuture<Void> result = new LoopFuture<>(loop);
         onLoop(result, () -> {
             boolean first = !watch.isClosed();
-            watch.markClosed();
-            watches.remove(watch.token());
-            fired.remove(watch);
+            watches.remove(watch);
             XsConnection current = connection;
             if (!first || current == null) {
                 result.complete(null);
@@ -269,35 +250,14 @@ public final class XenStore extends XenStoreNodes {
     private final class Events implements XsConnection.Owner {
         @Override
         public void watchFired(String path, String token) {
-            Watch watch = watches.get(token);
-            if (watch == null) {
-                return; // closed meanwhile
-            }
-            try {
-                watch.fire(recentPaths.computeIfAbsent(path, XenStorePath::of));
-            } catch (IllegalArgumentException e) {
-                LOG.warn("xenstore at {}: an event of {} names no path: {}", endpoint, watch, e.getMessage());
-                watch.fire(watch.path());
-            }
-            fired.add(watch);
+            watches.fire(path, token);
         }
 
         @Override
         public void readComplete() {
-            recentPaths.clear();
-            dispatch();
-        }
-    }
-
-    private void dispatch() {
-        if (state != State.UP || fired.isEmpty()) {
-            return;
-        }
-        List<Watch> those = new ArrayList<>(fired);
-        for (Watch each : those) {
-            if (each.isSet()) {
-                fired.remove(each);
-                each.dispatch();
+            watches.endTurn();
+            if (state == State.UP) {
+                watches.dispatch();
             }
         }
     }
@@ -344,8 +304,9 @@ public final class XenStore extends XenStoreNodes {
         } else {
             connection = made;
             state = State.RESTORING;
-            unset = watches.size();
-            List.copyOf(watches.values()).forEach(each -> setAnew(made, each));
+            Collection<Watch> all = watches.all();
+            unset = all.size();
+            all.forEach(each -> setAnew(made, each));
             upIfAllSet();
         }
         // Last: if it has ended already, this is called at once.
@@ -373,9 +334,12 @@ public final class XenStore extends XenStoreNodes {
         state = State.UP;
         failedAttempts = 0;
         if (opened) {
-            LOG.info("xenstore at {}: connected again, {} watches are set anew", endpoint, watches.size());
+            LOG.info(
+                    "xenstore at {}: connected again, {} watches are set anew",
+                    endpoint,
+                    watches.all().size());
             tell(listener::reconnected);
-            dispatch();
+            watches.dispatch();
             return;
         }
         opened = true;
@@ -390,8 +354,7 @@ public final class XenStore extends XenStoreNodes {
         boolean wasClosed = state == State.CLOSED;
         boolean forGood = wasClosed || !endpoint.mayReconnect() || loop.isShuttingDown();
         connection = null;
-        fired.clear();
-        watches.values().forEach(Watch::forget);
+        watches.forgetFired();
         state = forGood ? State.CLOSED : State.PAUSING;
         ended.failAll();
         if (!forGood) {
@@ -406,7 +369,7 @@ public final class XenStore extends XenStoreNodes {
         }
         closing.complete(null);
         if (!wasClosed) {
-            watches.clear();
+            watches.removeAll();
             tell(() -> listener.ended(cause));
         }
     }
@@ -444,9 +407,7 @@ public final class XenStore extends XenStoreNodes {
             State was = state;
             XsConnection current = connection;
             state = State.CLOSED;
-            watches.values().forEach(Watch::markClosed);
-            watches.clear();
-            fired.clear();
+            watches.removeAll();
             if (pause != null) {
                 pause.cancel(false);
             }
