@@ -26,7 +26,6 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -56,8 +55,6 @@ final class XenTap implements Tap {
 
     @SuppressWarnings("NullAway.Init") // by start
     private XenStorePath directory;
-
-    private @Nullable EventLoop lastLoop;
 
     private XenTap(int maxQueues, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
         this.maxQueues = maxQueues;
