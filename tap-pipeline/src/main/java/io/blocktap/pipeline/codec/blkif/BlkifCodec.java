@@ -66,6 +66,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private final StagedWrites writes = new StagedWrites();
     private final StagedReads reads = new StagedReads();
     private final ArrayDeque<BlockRequest> stalled = new ArrayDeque<>();
+    private boolean waitingForMemory;
     private boolean fenced;
     private int inFlight;
     private int badRequests;
@@ -265,8 +266,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private @Nullable RegionBuf allocate(int lengthBytes) {
         SlabAllocator memory = stream().memory();
         RegionBuf data = memory.tryAllocate(lengthBytes);
-        if (data == null) {
-            // Ask first, then try once more: bytes that came back in between would call nobody.
+        if (data == null && !waitingForMemory) {
+            // Ask first, then try once more: bytes that came back in between would call nobody. Once for all that wait.
+            waitingForMemory = true;
             memory.budget().callWhenGivenBack(this::retryLater);
             data = memory.tryAllocate(lengthBytes);
         }
@@ -290,10 +292,11 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     }
 
     private void retryStalled() {
+        waitingForMemory = false;
         if (stalled.isEmpty() || !channel.isOpen() || channel.isIntakeStopped()) {
             return;
         }
-        for (int left = stalled.size(); left > 0; left--) {
+        for (int left = stalled.size(); left > 0 && !waitingForMemory; left--) {
             accept(stalled.remove());
         }
         startStaged();

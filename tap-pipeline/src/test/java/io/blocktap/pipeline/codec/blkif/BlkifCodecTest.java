@@ -10,6 +10,8 @@ import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.BlkifLayout;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
@@ -245,6 +247,32 @@ class BlkifCodecTest {
                 bench.storage.held.remove(0).complete(BlockStatus.OK);
                 assertThat(guest.await(1)).containsExactly(new Answer(i, WRITE, 0));
             }
+            assertThat(bench.loops.budget().usedBytes()).isZero();
+        }
+    }
+
+    @Test
+    void indirectRequestsOfOneTurnWaitForMemoryTogether() throws Exception {
+        try (RingBench bench = new RingBench(directory, 8192, Feature.FLUSH);
+                RawFrontend guest = bench.connect()) {
+            bench.storage.hold = request -> true;
+            guest.segmentInPage(1, 0, 12, 0, 7);
+            guest.segmentInPage(1, 1, 11, 0, 7); // not side by side: needs a buffer
+            for (int i = 0; i < 20; i++) {
+                guest.indirect(WRITE, i, 0, 2, 1);
+            }
+            guest.publish();
+            Set<Long> answered = new HashSet<>();
+            for (int i = 0; i < 20; i++) {
+                Awaitility.await().until(() -> bench.storage.held.size() == 1);
+                bench.disk.home().submit(() -> {}).sync();
+                assertThat(bench.loops.budget().usedBytes()).isEqualTo(8192);
+                bench.storage.held.remove(0).complete(BlockStatus.OK);
+                Answer answer = guest.await(1).get(0);
+                assertThat(answer.status()).isZero();
+                answered.add(answer.id());
+            }
+            assertThat(answered).hasSize(20);
             assertThat(bench.loops.budget().usedBytes()).isZero();
         }
     }
