@@ -8,6 +8,7 @@ import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
 import io.blocktap.pipeline.codec.nbd.NbdStatus;
+import io.blocktap.transport.memory.MemoryBudget;
 import io.blocktap.transport.memory.RegionBuf;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -16,7 +17,6 @@ import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import java.io.IOException;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -26,7 +26,8 @@ import org.slf4j.Logger;
  *
  * <p>Everything that one read of the socket has brought is decoded in one go, and the replies of one go are sent together. Back
  * pressure: while too many requests or bytes are in flight, while the client does not take its replies, or while the budget of
- * request data is used up, nothing is decoded and the socket is not read.
+ * request data is used up, nothing is decoded and the socket is not read. So a connection holds at most its share in flight, and 1 MiB more in replies that
+ * the client has not taken; a client that leaves the server waiting is closed ({@link ProgressWatch}).
  *
  * <p>Threads: the channel's event loop. In steady state nothing is allocated for a request.
  */
@@ -65,9 +66,10 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private final ReplyBatch replies;
     private final NbdRequest header = new NbdRequest();
     private final Runnable resume = this::resume;
-    private final Runnable memoryBack = this::memoryBack;
     private ChannelHandlerContext ctx;
-    private SendWatch sending;
+    private ProgressWatch progress;
+    private BudgetTurn memoryTurn;
+    private LargeRequests large;
     private RequestStream stream;
 
     private State state = State.SERVING;
@@ -76,7 +78,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private long mostBytes;
     private boolean stalled;
     private boolean resumeScheduled;
-    private boolean waitingForMemory;
+    private int dataAlignmentBytes;
 
     // A WRITE whose payload is still coming: into its own buffer, or to be skipped. Its header is in 'header'.
     private @Nullable RegionBuf payload;
@@ -110,17 +112,32 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         this.replies = new ReplyBatch(memory);
     }
 
-    /** Begins, after the chain's handler was added behind this one. */
-    void start(RequestStream newStream, SocketReader reader) {
+    /**
+     * Begins, after the chain's handler was added behind this one.
+     *
+     * @param largeRequests what requests above a connection's share may hold, over all connections
+     */
+    void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
-        mostBytes = Math.min(limits.maxBytes(), stream.memory().budget().limitBytes() / BUDGET_SHARE);
+        dataAlignmentBytes = stream.session().disk().geometry().dataAlignmentBytes();
+        MemoryBudget budget = stream.memory().budget();
+        long shareBytes = Math.max(1, budget.limitBytes() / BUDGET_SHARE);
+        mostBytes = Math.min(limits.maxBytes(), shareBytes);
+        memoryTurn = new BudgetTurn(budget, stream.eventLoop(), resume, log);
+        large = new LargeRequests(shareBytes, largeRequests, stream.eventLoop(), resume, log);
+        progress = new ProgressWatch(
+                ctx.channel(),
+                limits.sendTime(),
+                this::missingBytes,
+                () -> budget.isWaitedFor() || largeRequests.isWaitedFor(),
+                label,
+                log);
         reader.readInto(this);
     }
 
     @Override
     public void handlerAdded(ChannelHandlerContext newCtx) {
         ctx = newCtx;
-        sending = new SendWatch(newCtx.channel(), limits.sendTime(), label, log);
     }
 
     // ---- receiving
@@ -210,6 +227,10 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             answerWithoutDisk(errno);
             return true;
         }
+        if (!large.mayServe(header.dataBytes())) {
+            stall();
+            return false;
+        }
         if (header.type() == Nbd.CMD_READ) {
             return read((int) header.lengthBytes());
         }
@@ -252,7 +273,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean read(int length) {
         RegionBuf data = null;
         if (length <= BATCHED_READ_BYTES) {
-            data = replies.tryOpenWindow(length);
+            data = replies.tryOpenWindow(length, dataAlignment());
         }
         if (data == null) {
             data = tryAllocate(length);
@@ -268,13 +289,15 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean write(int length) {
         int present = received.readable() - NbdRequest.BYTES;
         if (present >= length) {
-            RegionBuf data = received.takeWindow(NbdRequest.BYTES, length);
+            RegionBuf data = received.takeWindow(NbdRequest.BYTES, length, dataAlignment());
             if (data != null) {
                 received.skip(NbdRequest.BYTES + length);
                 submit(data);
                 return true;
             }
-        } else if (length - present < DIRECT_BYTES && ReceiveBuffer.canCollect(NbdRequest.BYTES + length)) {
+        } else if (dataAlignment() == 1
+                && length - present < DIRECT_BYTES
+                && ReceiveBuffer.canCollect(NbdRequest.BYTES + length)) {
             frameBytes = NbdRequest.BYTES + length;
             return false;
         }
@@ -286,6 +309,12 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         payload = data;
         payloadReceived = 0;
         return true;
+    }
+
+    /** How the data of the request in {@link #header} are to be aligned: a stage that can not use its range as it is copies anyway. */
+    private int dataAlignment() {
+        long range = header.offsetBytes() | header.lengthBytes();
+        return (range & dataAlignmentBytes - 1) == 0 ? dataAlignmentBytes : 1;
     }
 
     private boolean collectPayload(RegionBuf data, boolean refusing) {
@@ -359,6 +388,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         replies.give(ctx);
         ctx.flush();
         replies.flushed();
+        progress.watch();
+        settleLarge();
         if (state == State.FINISHING && inFlight == 0) {
             state = State.ENDED;
             ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
@@ -378,32 +409,26 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         ctx.channel().config().setAutoRead(false);
     }
 
-    /** Takes memory for a request's data; if there is none, stalls until some was given back. */
+    /** Takes memory for a request's data; if there is none, stalls until its turn has come. */
     private @Nullable RegionBuf tryAllocate(int length) {
-        RegionBuf data = stream.memory().tryAllocate(length);
-        if (data == null && !waitingForMemory) {
-            waitingForMemory = true;
-            stream.memory().budget().callWhenGivenBack(this::onMemoryGivenBack);
-            data = stream.memory().tryAllocate(length);
-        }
+        RegionBuf data = memoryTurn.tryAllocate(stream.memory(), length);
         if (data == null) {
             stall();
+        } else {
+            large.begun();
         }
         return data;
     }
 
-    /** On any thread. */
-    private void onMemoryGivenBack() {
-        try {
-            stream.eventLoop().execute(memoryBack);
-        } catch (RejectedExecutionException e) {
-            log.debug("{}: the loop has ended, nobody waits for memory any more", label);
+    private void settleLarge() {
+        if (inFlightBytes == 0 && payload == null && ctx.channel().isWritable()) {
+            large.settled();
         }
     }
 
-    private void memoryBack() {
-        waitingForMemory = false;
-        resume();
+    private long missingBytes() {
+        RegionBuf open = payload;
+        return open == null ? 0 : open.capacity() - payloadReceived;
     }
 
     private void scheduleResume() {
@@ -429,9 +454,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext unused) {
-        if (!ctx.channel().isWritable()) {
-            sending.watch();
-        } else if (stalled) {
+        settleLarge();
+        if (stalled && ctx.channel().isWritable()) {
             scheduleResume();
         }
         ctx.fireChannelWritabilityChanged();
@@ -471,6 +495,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             payload = null;
             open.release();
         }
+        memoryTurn.leave();
+        large.close();
         received.close();
         replies.close();
         ctx.fireChannelInactive();
