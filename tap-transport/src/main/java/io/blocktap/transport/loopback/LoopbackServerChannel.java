@@ -345,11 +345,17 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         LoopbackAddress bound = address;
         socket = null;
         if (listening != null && bound != null) {
-            listening.close();
+            // Somebody may have removed our file, and another server made its own. Ours goes before it looks dead: then
+            // no other
+            // server has a reason to replace it between the look and the removal.
             Path file = Path.of(bound.path());
-            // Somebody may have removed our file, and another server made its own.
-            if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && identity(file).equals(socketFile)) {
-                Files.deleteIfExists(file);
+            try {
+                if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
+                        && identity(file).equals(socketFile)) {
+                    Files.deleteIfExists(file);
+                }
+            } finally {
+                listening.close();
             }
         }
     }

@@ -209,7 +209,11 @@ final class NbdTap implements Tap {
     public CompletableFuture<Void> stopTaking() {
         stopping = true;
         CompletableFuture<Void> closed = new CompletableFuture<>();
-        server.close().addListener(done -> closed.complete(null));
+        NbdEndpoint.Closing closing = endpoint.closing();
+        server.close().addListener(done -> {
+            closing.close();
+            closed.complete(null);
+        });
         // A turn of a loop that began before it saw the flag is over when a task of that loop runs.
         List<CompletableFuture<Void>> all = new ArrayList<>();
         all.add(closed);

@@ -670,6 +670,28 @@ final class NbdTapTest {
         assertThat(socket()).doesNotExist();
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void leavesAloneWhatWasPutInThePlaceOfItsSocket(Io io) throws Exception {
+        loops(io, 1);
+        Disk disk = disk("", new ReferenceDisk(SIZE, AT_ONCE));
+        Tap first = open("nbd:unix=" + socket(), disk);
+        Files.delete(socket());
+        Files.writeString(socket(), "a file");
+        first.close().get(20, TimeUnit.SECONDS);
+        assertThat(socket()).hasContent("a file");
+        Files.delete(socket());
+
+        Tap second = open("nbd:unix=" + socket(), disk);
+        Files.delete(socket());
+        open("nbd:unix=" + socket(), disk);
+        second.close().get(20, TimeUnit.SECONDS);
+        client().go("");
+
+        tap.close().get(20, TimeUnit.SECONDS);
+        assertThat(socket()).doesNotExist();
+    }
+
     @Test
     void onlyOneOfManyThatStartAtOnceReplacesADeadServersSocket() throws Exception {
         loops(Io.EPOLL, 1);
