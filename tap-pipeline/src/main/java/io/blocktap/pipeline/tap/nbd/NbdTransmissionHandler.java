@@ -45,9 +45,6 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     /** Payloads of refused WRITEs up to this length are skipped; a longer one ends the connection. */
     private static final long MAX_SKIPPED_BYTES = 64L << 20;
 
-    /** One connection has at most this part of the budget of all, unless a single request needs more. */
-    private static final int BUDGET_SHARE = 16;
-
     private enum State {
         /** Requests are taken. */
         SERVING,
@@ -68,14 +65,10 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private final Runnable resume = this::resume;
     private ChannelHandlerContext ctx;
     private ProgressWatch progress;
-    private BudgetTurn memoryTurn;
-    private LargeRequests large;
+    private ConnectionShare share;
     private RequestStream stream;
 
     private State state = State.SERVING;
-    private int inFlight;
-    private long inFlightBytes;
-    private long mostBytes;
     private boolean stalled;
     private boolean resumeScheduled;
     private int dataAlignmentBytes;
@@ -120,18 +113,9 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
         dataAlignmentBytes = stream.session().disk().geometry().dataAlignmentBytes();
-        MemoryBudget budget = stream.memory().budget();
-        long shareBytes = Math.max(1, budget.limitBytes() / BUDGET_SHARE);
-        mostBytes = Math.min(limits.maxBytes(), shareBytes);
-        memoryTurn = new BudgetTurn(budget, stream.eventLoop(), resume, log);
-        large = new LargeRequests(shareBytes, largeRequests, stream.eventLoop(), resume, log);
-        progress = new ProgressWatch(
-                ctx.channel(),
-                limits.sendTime(),
-                this::missingBytes,
-                () -> budget.isWaitedFor() || largeRequests.isWaitedFor(),
-                label,
-                log);
+        share = new ConnectionShare(limits, stream, largeRequests, resume, log);
+        progress =
+                new ProgressWatch(ctx.channel(), limits.sendTime(), this::missingBytes, share::isWaitedFor, label, log);
         reader.readInto(this);
     }
 
@@ -218,7 +202,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             finish();
             return true;
         }
-        if (inFlightBytes > 0 && inFlightBytes + header.dataBytes() > mostBytes) {
+        if (!share.hasRoomFor(header.dataBytes())) {
             stall();
             return false;
         }
@@ -227,7 +211,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             answerWithoutDisk(errno);
             return true;
         }
-        if (!large.mayServe(header.dataBytes())) {
+        if (!share.mayServe(header.dataBytes())) {
             stall();
             return false;
         }
@@ -344,9 +328,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         header.describeTo(request);
         if (data != null) {
             request.withData(data);
-            inFlightBytes += data.capacity();
         }
-        inFlight++;
+        share.submitted(data == null ? 0 : data.capacity());
         ctx.fireChannelRead(request);
     }
 
@@ -366,10 +349,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         }
         BlockRequest request = response.request();
         BlockOp op = request.op();
-        inFlight--;
-        if (op.hasData()) {
-            inFlightBytes -= request.dataLength();
-        }
+        share.answered(op.hasData() ? request.dataLength() : 0);
         int errno = NbdStatus.errno(response.status(), op);
         if (errno != 0 || op != BlockOp.READ) {
             replies.add(ctx, errno, request.cookie());
@@ -389,8 +369,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         ctx.flush();
         replies.flushed();
         progress.watch();
-        settleLarge();
-        if (state == State.FINISHING && inFlight == 0) {
+        settle();
+        if (state == State.FINISHING && share.isIdle()) {
             state = State.ENDED;
             ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
         }
@@ -399,9 +379,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     // ---- back pressure
 
     private boolean mustWait() {
-        return inFlight >= limits.maxRequests()
-                || inFlightBytes >= mostBytes
-                || !ctx.channel().isWritable();
+        return share.isUsedUp() || !ctx.channel().isWritable();
     }
 
     private void stall() {
@@ -411,18 +389,16 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     /** Takes memory for a request's data; if there is none, stalls until its turn has come. */
     private @Nullable RegionBuf tryAllocate(int length) {
-        RegionBuf data = memoryTurn.tryAllocate(stream.memory(), length);
+        RegionBuf data = share.tryAllocate(length);
         if (data == null) {
             stall();
-        } else {
-            large.begun();
         }
         return data;
     }
 
-    private void settleLarge() {
-        if (inFlightBytes == 0 && payload == null && ctx.channel().isWritable()) {
-            large.settled();
+    private void settle() {
+        if (payload == null && ctx.channel().isWritable()) {
+            share.settle();
         }
     }
 
@@ -454,7 +430,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext unused) {
-        settleLarge();
+        settle();
         if (stalled && ctx.channel().isWritable()) {
             scheduleResume();
         }
@@ -495,8 +471,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             payload = null;
             open.release();
         }
-        memoryTurn.leave();
-        large.close();
+        share.close();
         received.close();
         replies.close();
         ctx.fireChannelInactive();
