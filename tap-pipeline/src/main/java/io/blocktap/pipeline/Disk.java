@@ -12,6 +12,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One chain with its stages opened: what a frontend sees. Several sessions may share it.
@@ -22,6 +23,8 @@ import java.util.function.Consumer;
  * <p>Any thread, unless a method says otherwise.
  */
 public final class Disk {
+    private static final int DISCONNECT_SECONDS = 5;
+
     /** How a disk stands. */
     public enum State {
         /** It takes sessions and requests. */
@@ -37,12 +40,12 @@ public final class Disk {
     private final TapLoops loops;
     private final EventLoop home;
     private final WorkerPool workers;
-    private static final int DISCONNECT_SECONDS = 5;
-
     private final Set<Session> sessions = ConcurrentHashMap.newKeySet();
     private final List<Consumer<Geometry>> geometryListeners = new java.util.concurrent.CopyOnWriteArrayList<>();
     private final AtomicLong sessionNumbers = new AtomicLong();
     private final List<RequestStream> streams = new ArrayList<>();
+    /** Stages that hear of a session's begin or end at this moment, on its event loop. Guarded by the streams. */
+    private int sessionsBeingTold;
     // Held while the chain changes, which includes the opening of a stage and may take long; streams' lock never does.
     private final Object changes = new Object();
     private volatile Chain chain;
@@ -130,12 +133,19 @@ public final class Disk {
      * @throws RefusedException if a control hook refuses, or the disk is going down; the message is for the frontend
      */
     public Session connect(String tap, String peer) throws RefusedException {
-        if (state != State.SERVING) {
-            throw new RefusedException(label() + " is going down");
+        synchronized (streams) {
+            if (state != State.SERVING) {
+                throw new RefusedException(label() + " is going down");
+            }
+            sessionsBeingTold++;
         }
         Session session = new Session(sessionNumbers.incrementAndGet(), this, tap, peer);
-        chain.control(new ControlMessage.Connect(session, geometry));
-        sessions.add(session);
+        try {
+            chain.control(new ControlMessage.Connect(session, geometry));
+            sessions.add(session);
+        } finally {
+            told();
+        }
         Logs.DISK.info("[{}] connected: {} {}", logName(), tap, peer);
         return session;
     }
@@ -156,12 +166,29 @@ public final class Disk {
     /** Forgets a stream after its last request was answered; with its last stream the session ends. On the stream's event loop. */
     public void closeStream(RequestStream stream) {
         Session session = stream.session();
+        session.streams().remove(stream);
+        boolean isOver;
         synchronized (streams) {
             streams.remove(stream);
+            isOver = session.streams().isEmpty() && sessions.remove(session);
+            if (isOver) {
+                sessionsBeingTold++;
+            }
         }
-        session.streams().remove(stream);
-        if (session.streams().isEmpty() && sessions.remove(session)) {
-            disconnected(session);
+        if (isOver) {
+            try {
+                disconnected(session);
+            } finally {
+                told();
+            }
+        }
+    }
+
+    /** The stages were told; {@link #close} may go on. */
+    private void told() {
+        synchronized (streams) {
+            sessionsBeingTold--;
+            streams.notifyAll();
         }
     }
 
@@ -388,13 +415,36 @@ public final class Disk {
             }
             state = State.CLOSED;
         }
-        // Whoever is connected still is told now: later, its stages are gone.
-        for (Session session : sessions) {
-            if (sessions.remove(session)) {
-                tellDisconnected(session);
-            }
+        // No stage hears of a session after it was closed: who is connected still is told of now.
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(DISCONNECT_SECONDS);
+        Session connected;
+        while ((connected = takeConnected(until)) != null) {
+            tellDisconnected(connected);
         }
         chain.links().forEach(this::closeStage);
+    }
+
+    /** Takes a session that is connected still, after those that others tell the stages of were told; null if there is none. */
+    private @Nullable Session takeConnected(long until) {
+        synchronized (streams) {
+            try {
+                long left;
+                while (sessionsBeingTold > 0 && (left = until - System.nanoTime()) > 0) {
+                    TimeUnit.NANOSECONDS.timedWait(streams, left);
+                }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+            if (sessionsBeingTold > 0) {
+                Logs.DISK.warn("[{}] a control hook does not return; its stage is closed all the same", logName());
+            }
+            for (Session session : sessions) {
+                if (sessions.remove(session)) {
+                    return session;
+                }
+            }
+            return null;
+        }
     }
 
     private void tellDisconnected(Session session) {

@@ -137,6 +137,9 @@ final class Handshake {
     static ByteBuffer refused(String reason) {
         byte[] text = reason.getBytes(StandardCharsets.UTF_8);
         int length = Math.min(text.length, MAX_REASON_BYTES);
+        while (length < text.length && (text[length] & 0xc0) == 0x80) {
+            length--; // not in the middle of a character
+        }
         return message(REFUSED, BODY + 2 + length)
                 .putShort(BODY, (short) length)
                 .put(BODY + 2, text, 0, length);

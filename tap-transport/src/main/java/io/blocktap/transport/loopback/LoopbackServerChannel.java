@@ -41,7 +41,6 @@ import org.slf4j.LoggerFactory;
  * that a dead server left behind is replaced, one that a living server listens on is not.
  */
 public final class LoopbackServerChannel extends DoorbellChannel implements ServerChannel {
-    private final LogLimiter acceptFailures = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
     private static final Logger LOG = LoggerFactory.getLogger(LoopbackServerChannel.class);
     private static final int MAX_HANDSHAKES = 64;
     private static final int ACCEPTS_PER_TURN = 64;
@@ -51,7 +50,9 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
     private static final int S_IFMT = 0170000;
     private static final int S_IFSOCK = 0140000;
 
+    private final LogLimiter acceptFailures = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
     private final Set<Pending> handshakes = new HashSet<>();
+    private boolean isRetryScheduled;
     private final AtomicInteger sessions = new AtomicInteger(); // counted down by the children's loops
     private @Nullable SeqPacketSocket socket;
     private @Nullable LoopbackAddress address;
@@ -167,8 +168,23 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
                         e.getMessage(),
                         times);
             }
-            eventLoop().schedule(this::lookNow, ACCEPT_RETRY_MILLIS, TimeUnit.MILLISECONDS);
+            retryLater();
             return false;
+        }
+    }
+
+    /** One retry at a time, however many knock meanwhile. */
+    private void retryLater() {
+        if (!isRetryScheduled) {
+            isRetryScheduled = true;
+            eventLoop()
+                    .schedule(
+                            () -> {
+                                isRetryScheduled = false;
+                                lookNow();
+                            },
+                            ACCEPT_RETRY_MILLIS,
+                            TimeUnit.MILLISECONDS);
         }
     }
 
@@ -329,11 +345,17 @@ public final class LoopbackServerChannel extends DoorbellChannel implements Serv
         LoopbackAddress bound = address;
         socket = null;
         if (listening != null && bound != null) {
-            listening.close();
+            // Somebody may have removed our file, and another server made its own. Ours goes before it looks dead: then
+            // no other
+            // server has a reason to replace it between the look and the removal.
             Path file = Path.of(bound.path());
-            // Somebody may have removed our file, and another server made its own.
-            if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && identity(file).equals(socketFile)) {
-                Files.deleteIfExists(file);
+            try {
+                if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
+                        && identity(file).equals(socketFile)) {
+                    Files.deleteIfExists(file);
+                }
+            } finally {
+                listening.close();
             }
         }
     }

@@ -27,6 +27,15 @@ interface NbdEndpoint {
     /** Takes note of the address that it was bound to. */
     void bound(SocketAddress address) throws StageException;
 
+    /** Makes ready for the closing of the server's channel: what this returns is closed when that is over. May wait a little. */
+    Closing closing();
+
+    /** Held while a server's channel closes. */
+    interface Closing extends AutoCloseable {
+        @Override
+        void close();
+    }
+
     /** Returns the NBD URI of an export. */
     String uri(String exportName);
 

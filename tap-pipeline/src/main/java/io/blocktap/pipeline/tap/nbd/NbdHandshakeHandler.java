@@ -294,7 +294,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
                 "nbd " + peer + " [" + export.name() + "]",
                 NbdTap.LOG);
         channel.pipeline().addLast("transmission", transmission).addLast("chain", chain);
-        transmission.start(chain.stream(), reader);
+        transmission.start(chain.stream(), reader, tap.largeRequests());
         if (rest != null && rest.isReadable()) {
             ctx.fireChannelRead(rest);
             ctx.fireChannelReadComplete();

@@ -9,6 +9,6 @@ import java.time.Duration;
  * @param maxRequests requests in flight on one connection
  * @param maxBytes request data in flight on one connection, in bytes; one larger request may be alone in flight
  * @param handshakeTime how long a client may haggle
- * @param sendTime how long a client may leave replies without taking a byte of them
+ * @param sendTime how long a client may take nothing of its replies, or send nothing more of a WRITE that it has begun
  */
 record NbdLimits(int maxConnections, int maxRequests, long maxBytes, Duration handshakeTime, Duration sendTime) {}

@@ -6,6 +6,7 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.transport.LogLimiter;
+import io.blocktap.transport.memory.MemoryBudget;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.Channel;
@@ -54,6 +55,7 @@ final class NbdTap implements Tap {
     private final NbdLimits limits;
     private final NbdEndpoint endpoint;
     private final TapLoops loops;
+    private final MemoryBudget largeRequests;
     private final Map<EventLoop, SocketMemory> memory = new ConcurrentHashMap<>();
     private final ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
     private volatile boolean stopping;
@@ -65,6 +67,7 @@ final class NbdTap implements Tap {
         this.limits = limits;
         this.disks = disks;
         this.loops = loops;
+        this.largeRequests = new MemoryBudget(Math.max(1, loops.budget().limitBytes() / 2));
         for (EventExecutor loop : loops.group()) {
             memory.put((EventLoop) loop, new SocketMemory());
         }
@@ -177,6 +180,11 @@ final class NbdTap implements Tap {
         return stopping;
     }
 
+    /** Returns what requests above a connection's share may hold, over all connections. */
+    MemoryBudget largeRequests() {
+        return largeRequests;
+    }
+
     SocketMemory memory(EventLoop loop) {
         SocketMemory present = memory.get(loop);
         if (present == null) {
@@ -201,7 +209,11 @@ final class NbdTap implements Tap {
     public CompletableFuture<Void> stopTaking() {
         stopping = true;
         CompletableFuture<Void> closed = new CompletableFuture<>();
-        server.close().addListener(done -> closed.complete(null));
+        NbdEndpoint.Closing closing = endpoint.closing();
+        server.close().addListener(done -> {
+            closing.close();
+            closed.complete(null);
+        });
         // A turn of a loop that began before it saw the flag is over when a task of that loop runs.
         List<CompletableFuture<Void>> all = new ArrayList<>();
         all.add(closed);

@@ -66,8 +66,9 @@ public final class NbdTapFactory implements TapFactory {
                 OptionSpec.optional(
                                 SEND_TIMEOUT,
                                 OptionType.DURATION,
-                                "how long a client may take nothing of more than 1 MiB of waiting replies, 1ms to 60min")
-                        .withDefault("30s"));
+                                "how long a client may take nothing of its replies, or send nothing more of a WRITE, 1ms to"
+                                        + " 60min; a tenth of it while others wait for memory")
+                        .withDefault("60s"));
     }
 
     @Override

@@ -8,6 +8,7 @@ import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
 import io.blocktap.pipeline.codec.nbd.NbdStatus;
+import io.blocktap.transport.memory.MemoryBudget;
 import io.blocktap.transport.memory.RegionBuf;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -16,7 +17,6 @@ import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import java.io.IOException;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -26,7 +26,8 @@ import org.slf4j.Logger;
  *
  * <p>Everything that one read of the socket has brought is decoded in one go, and the replies of one go are sent together. Back
  * pressure: while too many requests or bytes are in flight, while the client does not take its replies, or while the budget of
- * request data is used up, nothing is decoded and the socket is not read.
+ * request data is used up, nothing is decoded and the socket is not read. So a connection holds at most its share in flight, and 1 MiB more in replies that
+ * the client has not taken; a client that leaves the server waiting is closed ({@link ProgressWatch}).
  *
  * <p>Threads: the channel's event loop. In steady state nothing is allocated for a request.
  */
@@ -43,9 +44,6 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private static final int FLUSH_BYTES = 256 << 10;
     /** Payloads of refused WRITEs up to this length are skipped; a longer one ends the connection. */
     private static final long MAX_SKIPPED_BYTES = 64L << 20;
-
-    /** One connection has at most this part of the budget of all, unless a single request needs more. */
-    private static final int BUDGET_SHARE = 16;
 
     private enum State {
         /** Requests are taken. */
@@ -65,18 +63,15 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private final ReplyBatch replies;
     private final NbdRequest header = new NbdRequest();
     private final Runnable resume = this::resume;
-    private final Runnable memoryBack = this::memoryBack;
     private ChannelHandlerContext ctx;
-    private SendWatch sending;
+    private ProgressWatch progress;
+    private ConnectionShare share;
     private RequestStream stream;
 
     private State state = State.SERVING;
-    private int inFlight;
-    private long inFlightBytes;
-    private long mostBytes;
     private boolean stalled;
     private boolean resumeScheduled;
-    private boolean waitingForMemory;
+    private int dataAlignmentBytes;
 
     // A WRITE whose payload is still coming: into its own buffer, or to be skipped. Its header is in 'header'.
     private @Nullable RegionBuf payload;
@@ -110,17 +105,23 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         this.replies = new ReplyBatch(memory);
     }
 
-    /** Begins, after the chain's handler was added behind this one. */
-    void start(RequestStream newStream, SocketReader reader) {
+    /**
+     * Begins, after the chain's handler was added behind this one.
+     *
+     * @param largeRequests what requests above a connection's share may hold, over all connections
+     */
+    void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
-        mostBytes = Math.min(limits.maxBytes(), stream.memory().budget().limitBytes() / BUDGET_SHARE);
+        dataAlignmentBytes = stream.session().disk().geometry().dataAlignmentBytes();
+        share = new ConnectionShare(limits, stream, largeRequests, resume, log);
+        progress =
+                new ProgressWatch(ctx.channel(), limits.sendTime(), this::missingBytes, share::isWaitedFor, label, log);
         reader.readInto(this);
     }
 
     @Override
     public void handlerAdded(ChannelHandlerContext newCtx) {
         ctx = newCtx;
-        sending = new SendWatch(newCtx.channel(), limits.sendTime(), label, log);
     }
 
     // ---- receiving
@@ -201,7 +202,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             finish();
             return true;
         }
-        if (inFlightBytes > 0 && inFlightBytes + header.dataBytes() > mostBytes) {
+        if (!share.hasRoomFor(header.dataBytes())) {
             stall();
             return false;
         }
@@ -209,6 +210,10 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         if (errno != 0 || header.lengthBytes() == 0 && header.type() != Nbd.CMD_FLUSH) {
             answerWithoutDisk(errno);
             return true;
+        }
+        if (!share.mayServe(header.dataBytes())) {
+            stall();
+            return false;
         }
         if (header.type() == Nbd.CMD_READ) {
             return read((int) header.lengthBytes());
@@ -252,7 +257,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean read(int length) {
         RegionBuf data = null;
         if (length <= BATCHED_READ_BYTES) {
-            data = replies.tryOpenWindow(length);
+            data = replies.tryOpenWindow(length, dataAlignment());
         }
         if (data == null) {
             data = tryAllocate(length);
@@ -268,13 +273,15 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean write(int length) {
         int present = received.readable() - NbdRequest.BYTES;
         if (present >= length) {
-            RegionBuf data = received.takeWindow(NbdRequest.BYTES, length);
+            RegionBuf data = received.takeWindow(NbdRequest.BYTES, length, dataAlignment());
             if (data != null) {
                 received.skip(NbdRequest.BYTES + length);
                 submit(data);
                 return true;
             }
-        } else if (length - present < DIRECT_BYTES && ReceiveBuffer.canCollect(NbdRequest.BYTES + length)) {
+        } else if (dataAlignment() == 1
+                && length - present < DIRECT_BYTES
+                && ReceiveBuffer.canCollect(NbdRequest.BYTES + length)) {
             frameBytes = NbdRequest.BYTES + length;
             return false;
         }
@@ -286,6 +293,12 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         payload = data;
         payloadReceived = 0;
         return true;
+    }
+
+    /** How the data of the request in {@link #header} are to be aligned: a stage that can not use its range as it is copies anyway. */
+    private int dataAlignment() {
+        long range = header.offsetBytes() | header.lengthBytes();
+        return (range & dataAlignmentBytes - 1) == 0 ? dataAlignmentBytes : 1;
     }
 
     private boolean collectPayload(RegionBuf data, boolean refusing) {
@@ -315,9 +328,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         header.describeTo(request);
         if (data != null) {
             request.withData(data);
-            inFlightBytes += data.capacity();
         }
-        inFlight++;
+        share.submitted(data == null ? 0 : data.capacity());
         ctx.fireChannelRead(request);
     }
 
@@ -337,10 +349,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         }
         BlockRequest request = response.request();
         BlockOp op = request.op();
-        inFlight--;
-        if (op.hasData()) {
-            inFlightBytes -= request.dataLength();
-        }
+        share.answered(op.hasData() ? request.dataLength() : 0);
         int errno = NbdStatus.errno(response.status(), op);
         if (errno != 0 || op != BlockOp.READ) {
             replies.add(ctx, errno, request.cookie());
@@ -359,7 +368,9 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         replies.give(ctx);
         ctx.flush();
         replies.flushed();
-        if (state == State.FINISHING && inFlight == 0) {
+        progress.watch();
+        settle();
+        if (state == State.FINISHING && share.isIdle()) {
             state = State.ENDED;
             ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
         }
@@ -368,9 +379,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     // ---- back pressure
 
     private boolean mustWait() {
-        return inFlight >= limits.maxRequests()
-                || inFlightBytes >= mostBytes
-                || !ctx.channel().isWritable();
+        return share.isUsedUp() || !ctx.channel().isWritable();
     }
 
     private void stall() {
@@ -378,32 +387,24 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         ctx.channel().config().setAutoRead(false);
     }
 
-    /** Takes memory for a request's data; if there is none, stalls until some was given back. */
+    /** Takes memory for a request's data; if there is none, stalls until its turn has come. */
     private @Nullable RegionBuf tryAllocate(int length) {
-        RegionBuf data = stream.memory().tryAllocate(length);
-        if (data == null && !waitingForMemory) {
-            waitingForMemory = true;
-            stream.memory().budget().callWhenGivenBack(this::onMemoryGivenBack);
-            data = stream.memory().tryAllocate(length);
-        }
+        RegionBuf data = share.tryAllocate(length);
         if (data == null) {
             stall();
         }
         return data;
     }
 
-    /** On any thread. */
-    private void onMemoryGivenBack() {
-        try {
-            stream.eventLoop().execute(memoryBack);
-        } catch (RejectedExecutionException e) {
-            log.debug("{}: the loop has ended, nobody waits for memory any more", label);
+    private void settle() {
+        if (payload == null && ctx.channel().isWritable()) {
+            share.settle();
         }
     }
 
-    private void memoryBack() {
-        waitingForMemory = false;
-        resume();
+    private long missingBytes() {
+        RegionBuf open = payload;
+        return open == null ? 0 : open.capacity() - payloadReceived;
     }
 
     private void scheduleResume() {
@@ -429,9 +430,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext unused) {
-        if (!ctx.channel().isWritable()) {
-            sending.watch();
-        } else if (stalled) {
+        settle();
+        if (stalled && ctx.channel().isWritable()) {
             scheduleResume();
         }
         ctx.fireChannelWritabilityChanged();
@@ -471,6 +471,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             payload = null;
             open.release();
         }
+        share.close();
         received.close();
         replies.close();
         ctx.fireChannelInactive();

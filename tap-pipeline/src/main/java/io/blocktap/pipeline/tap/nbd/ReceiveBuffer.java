@@ -54,13 +54,17 @@ final class ReceiveBuffer {
      * Hands out bytes that wait, without a copy.
      *
      * @param offset of the first, from {@link #readIndex}
-     * @return the bytes, owned by the caller; null if too much memory is in use that way already
+     * @param alignment of the first byte in memory: a power of two, at most a page
+     * @return the bytes, owned by the caller; null if too much memory is in use that way already, or they lie unaligned
      */
     @Nullable
-    RegionBuf takeWindow(int offset, int length) {
+    RegionBuf takeWindow(int offset, int length, int alignment) {
         SocketMemory.Chunk present = chunk;
         // A larger chunk comes from a client that sent much and then no more; payloads there count as request data.
         if (present == null || account.isExhausted() || present.capacity() > MAX_CHUNK_BYTES) {
+            return null;
+        }
+        if ((read + offset & alignment - 1) != 0) { // chunks begin with a page
             return null;
         }
         return memory.openWindow(present, read + offset, length);

@@ -45,20 +45,25 @@ final class ReplyBatch {
      * Opens room for the data of a READ.
      *
      * @param length at most a quarter of the largest chunk, or memory is wasted
+     * @param alignment of the first byte in memory: a power of two, at most a page
      * @return the window, owned by the caller; null if too much memory is in use that way already
      */
-    SocketMemory.@Nullable Window tryOpenWindow(int length) {
-        int needed = NbdReply.BYTES + length;
+    SocketMemory.@Nullable Window tryOpenWindow(int length, int alignment) {
+        int needed = alignedUp(NbdReply.BYTES, alignment) + length; // at the start of a chunk
         SocketMemory.Chunk present = chunk;
-        if (present == null || present.capacity() - free < needed) {
+        if (present == null || present.capacity() - alignedUp(free + NbdReply.BYTES, alignment) < length) {
             if (account.isExhausted()) {
                 return null;
             }
             present = changeChunk(needed);
         }
-        SocketMemory.Window window = memory.openWindow(present, free + NbdReply.BYTES, length);
-        free += needed;
-        return window;
+        int start = alignedUp(free + NbdReply.BYTES, alignment); // chunks begin with a page
+        free = start + length;
+        return memory.openWindow(present, start, length);
+    }
+
+    private static int alignedUp(int index, int alignment) {
+        return index + alignment - 1 & -alignment;
     }
 
     private SocketMemory.Chunk changeChunk(int needed) {
@@ -103,7 +108,7 @@ final class ReplyBatch {
     void add(ChannelHandlerContext ctx, long cookie, ByteBuf data) {
         int length = data.capacity();
         if (length <= COPY_BYTES) {
-            SocketMemory.Window window = tryOpenWindow(length);
+            SocketMemory.Window window = tryOpenWindow(length, 1);
             if (window != null) {
                 window.setBytes(0, data, 0, length);
                 data.release();

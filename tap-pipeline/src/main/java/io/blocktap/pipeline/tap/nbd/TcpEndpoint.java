@@ -53,6 +53,11 @@ final class TcpEndpoint implements NbdEndpoint {
     }
 
     @Override
+    public Closing closing() {
+        return () -> {};
+    }
+
+    @Override
     public String uri(String exportName) {
         return "nbd://" + this + "/" + NbdEndpoint.percentEncode(exportName);
     }

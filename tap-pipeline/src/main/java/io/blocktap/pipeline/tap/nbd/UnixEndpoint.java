@@ -12,12 +12,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
- * A unix socket. A socket file that a dead server has left is replaced; a live server's is not. Netty's channel removes the file
- * when it is closed.
+ * A unix socket. A socket file that a dead server has left is replaced; a live server's is not. At the end the file is removed, unless
+ * somebody has put another one in its place.
  *
  * <p>The file gets its mode right after it was bound; until then the process's umask holds, which takes the right to connect from
  * everybody but the owner unless it is unusually open.
@@ -28,6 +30,24 @@ final class UnixEndpoint implements NbdEndpoint {
 
     private final Path path;
     private final Set<PosixFilePermission> mode;
+    private final Address address;
+    private @Nullable Object file; // set while it is bound
+
+    /** What Netty's channel binds, and whose path it removes when it closes, whatever is there then: so it forgets it if that is not ours. */
+    private static final class Address extends DomainSocketAddress {
+        private static final long serialVersionUID = 1L;
+
+        private volatile boolean isForgotten;
+
+        Address(String path) {
+            super(path);
+        }
+
+        @Override
+        public String path() {
+            return isForgotten ? "" : super.path();
+        }
+    }
 
     /**
      * Names a socket file.
@@ -37,6 +57,7 @@ final class UnixEndpoint implements NbdEndpoint {
     UnixEndpoint(Path path, Set<PosixFilePermission> mode) {
         this.path = path.toAbsolutePath();
         this.mode = mode;
+        this.address = new Address(this.path.toString());
     }
 
     @Override
@@ -81,7 +102,7 @@ final class UnixEndpoint implements NbdEndpoint {
         return new Claim() {
             @Override
             public SocketAddress address() {
-                return new DomainSocketAddress(path.toString());
+                return address;
             }
 
             @Override
@@ -129,11 +150,41 @@ final class UnixEndpoint implements NbdEndpoint {
     }
 
     @Override
-    public void bound(SocketAddress address) throws StageException {
+    public void bound(SocketAddress boundTo) throws StageException {
         try {
+            file = identity();
             Files.setPosixFilePermissions(path, mode);
         } catch (IOException e) {
             throw new StageException("nbd: unix=" + path + ": its mode can not be set: " + e, e);
+        }
+    }
+
+    private Object identity() throws IOException {
+        return Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+                .fileKey();
+    }
+
+    @Override
+    public Closing closing() {
+        DirectoryLock lock;
+        try {
+            // No other server looks at the path between the end of ours and the file's removal.
+            lock = DirectoryLock.ofFile(path);
+        } catch (NativeException e) {
+            NbdTap.LOG.debug("nbd: the directory of {} is gone: {}", path, e.getMessage());
+            address.isForgotten = true;
+            return () -> {};
+        }
+        address.isForgotten = !isOurs();
+        return lock::close;
+    }
+
+    private boolean isOurs() {
+        try {
+            return identity().equals(file);
+        } catch (IOException e) {
+            NbdTap.LOG.debug("nbd: {} is gone: {}", path, e.getMessage());
+            return false;
         }
     }
 

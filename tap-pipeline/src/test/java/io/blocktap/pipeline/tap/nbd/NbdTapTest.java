@@ -45,6 +45,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -59,6 +60,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -71,6 +73,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Timeout(60)
 final class NbdTapTest {
     private static final int SIZE = 8 << 20;
+    /** The longest READ or WRITE. */
+    private static final int LARGEST = 32 << 20;
 
     /** What the loops run on. */
     enum Io {
@@ -127,6 +131,41 @@ final class NbdTapTest {
             if (message instanceof ControlMessage.Connect) {
                 throw new RefusedException("members only");
             }
+        }
+
+        @Override
+        public void close() {
+            // nothing was opened
+        }
+    }
+
+    /** Wants data aligned, and counts whose were. */
+    private static final class WantsAlignment implements Stage, RequestHook {
+        final AtomicInteger aligned = new AtomicInteger();
+        final AtomicInteger unaligned = new AtomicInteger();
+        private final int alignment;
+
+        WantsAlignment(int alignment) {
+            this.alignment = alignment;
+        }
+
+        @Override
+        public Geometry open(StageContext context, Geometry below) {
+            return new Geometry(below.sizeBytes(), 1, 512, 4096, 0, alignment, below.features());
+        }
+
+        @Override
+        public Sharing sharing() {
+            return Sharing.THREAD_SAFE;
+        }
+
+        @Override
+        public Verdict onRequest(BlockRequest request) {
+            if (((request.offsetBytes() | request.lengthBytes()) & alignment - 1) == 0) {
+                boolean isAligned = (request.data().memoryAddress() & alignment - 1) == 0;
+                (isAligned ? aligned : unaligned).incrementAndGet();
+            }
+            return Verdict.PASS;
         }
 
         @Override
@@ -409,6 +448,137 @@ final class NbdTapTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void closesOnAClientThatTakesNothingOfASmallReply(Io io) throws Exception {
+        loops(io, 1);
+        open("nbd:unix=" + socket() + ",send-timeout=100ms", disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        RawNbdClient silent = client().go("");
+
+        silent.send(
+                new Frames().read(1, 0, 900 << 10).take()); // more than the socket takes, less than stops the reading
+
+        silent.assertClosedUnread();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void closesOnAClientThatDoesNotEndItsWrite(Io io) throws Exception {
+        loops(io, 1);
+        open("nbd:unix=" + socket() + ",send-timeout=100ms", disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        RawNbdClient silent = client().go("");
+
+        silent.send(Arrays.copyOf(new Frames().write(1, 0, new byte[1 << 20]).take(), 300_000));
+
+        silent.assertClosed();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void leavesAClientAloneThatAsksForNothing(Io io) throws Exception {
+        loops(io, 1);
+        open("nbd:unix=" + socket() + ",send-timeout=20ms", disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        RawNbdClient idle = client().go("");
+        RawNbdClient silent = client().go("");
+        Frames frames = new Frames();
+        idle.send(frames.read(1, 0, 1 << 20).take());
+        idle.answer(1 << 20);
+
+        silent.send(frames.read(1, 0, 1 << 20).take());
+        silent.assertClosedUnread(); // the time is over
+
+        idle.send(frames.read(2, 0, 1 << 20).take());
+        assertThat(idle.answer(1 << 20).cookie()).isEqualTo(2);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void closesSoonerOnClientsThatTakeNothingWhenOthersWaitForMemory(Io io) throws Exception {
+        loops = new TapLoops(new MultiThreadIoEventLoopGroup(1, io.handlers()), 8 << 20);
+        open("nbd:unix=" + socket() + ",send-timeout=40s", disk("", new ReferenceDisk(SIZE, AT_ONCE)));
+        Frames frames = new Frames();
+        for (int i = 0; i < 20; i++) {
+            for (int j = 0; j < 8; j++) {
+                frames.read(j, 0, 512 << 10);
+            }
+            client().go("").send(frames.take());
+        }
+        await().untilAsserted(() -> assertThat(loops.budget().isWaitedFor()).isTrue());
+        long start = System.nanoTime();
+
+        RawNbdClient other = client().go("");
+        other.send(frames.read(1, 0, 1 << 20).take());
+
+        assertThat(other.answer(1 << 20).errno()).isZero();
+        assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(30));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void clientsThatTakeNothingOfTheLargestReadsLeaveMemoryForOthers(Io io) throws Exception {
+        loops = new TapLoops(new MultiThreadIoEventLoopGroup(1, io.handlers()), 256 << 20);
+        open("nbd:unix=" + socket(), disk("", new ReferenceDisk(LARGEST, AT_ONCE)));
+        Frames frames = new Frames();
+        for (int i = 0; i < 12; i++) {
+            client().go("").send(frames.read(i, 0, LARGEST).take());
+        }
+
+        assertGoesOn(frames);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void clientsThatBeginTheLargestWritesAndSendNoMoreLeaveMemoryForOthers(Io io) throws Exception {
+        loops = new TapLoops(new MultiThreadIoEventLoopGroup(1, io.handlers()), 256 << 20);
+        open("nbd:unix=" + socket(), disk("", new ReferenceDisk(LARGEST, AT_ONCE)));
+        Frames frames = new Frames();
+        for (int i = 0; i < 12; i++) {
+            byte[] whole = frames.write(i, 0, new byte[LARGEST]).take();
+            client().go("").send(Arrays.copyOf(whole, 100));
+        }
+
+        assertGoesOn(frames);
+    }
+
+    private void assertGoesOn(Frames frames) throws Exception {
+        RawNbdClient other = client().go("");
+        for (int i = 0; i < 20; i++) {
+            other.send(frames.read(i, 0, 1 << 20).take());
+            assertThat(other.answer(1 << 20).cookie()).isEqualTo(i);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void alignsDataForADiskThatAsksForIt(Io io) throws Exception {
+        loops(io, 1);
+        WantsAlignment wants = new WantsAlignment(4096);
+        ReferenceDisk reference = new ReferenceDisk(SIZE, AT_ONCE);
+        open("nbd:unix=" + socket(), disk("", wants, reference));
+        RawNbdClient client = client().go("");
+        byte[] data = new byte[64 << 10];
+        new Random(1).nextBytes(data);
+        Frames frames = new Frames();
+
+        for (int length = 4096; length <= data.length; length *= 2) {
+            byte[] some = Arrays.copyOf(data, length);
+            client.send(frames.write(1, 0, some)
+                    .write(2, 1 << 20, some)
+                    .read(3, 0, length)
+                    .read(4, 100, 5000)
+                    .read(5, 1 << 20, length)
+                    .take());
+            assertThat(client.answer(0).errno()).isZero();
+            assertThat(client.answer(0).errno()).isZero();
+            assertThat(Arrays.equals(client.answer(length).data(), some)).isTrue();
+            assertThat(client.answer(5000).errno()).isZero();
+            assertThat(Arrays.equals(client.answer(length).data(), some)).isTrue();
+        }
+
+        assertThat(wants.aligned).hasValue(5 * 4);
+        assertThat(wants.unaligned).hasValue(0);
+    }
+
     @Test
     void refusesMoreConnectionsThanAllowed() throws Exception {
         loops(Io.EPOLL, 1);
@@ -497,6 +667,28 @@ final class NbdTapTest {
                 .isEqualTo("rw-r-----");
         client().go("");
         tap.close().get(10, TimeUnit.SECONDS);
+        assertThat(socket()).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void leavesAloneWhatWasPutInThePlaceOfItsSocket(Io io) throws Exception {
+        loops(io, 1);
+        Disk disk = disk("", new ReferenceDisk(SIZE, AT_ONCE));
+        Tap first = open("nbd:unix=" + socket(), disk);
+        Files.delete(socket());
+        Files.writeString(socket(), "a file");
+        first.close().get(20, TimeUnit.SECONDS);
+        assertThat(socket()).hasContent("a file");
+        Files.delete(socket());
+
+        Tap second = open("nbd:unix=" + socket(), disk);
+        Files.delete(socket());
+        open("nbd:unix=" + socket(), disk);
+        second.close().get(20, TimeUnit.SECONDS);
+        client().go("");
+
+        tap.close().get(20, TimeUnit.SECONDS);
         assertThat(socket()).doesNotExist();
     }
 

@@ -1,6 +1,8 @@
 package io.blocktap.pipeline.tap.nbd;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import java.io.EOFException;
@@ -115,6 +117,12 @@ final class RawNbdClient implements AutoCloseable {
         } catch (IOException e) {
             assertThat(e).hasMessageContaining("reset");
         }
+    }
+
+    /** Expects that the server closes the connection although nothing is read from it. */
+    void assertClosedUnread() {
+        await().untilAsserted(() ->
+                assertThatThrownBy(() -> socket.write(ByteBuffer.allocate(1))).isInstanceOf(IOException.class));
     }
 
     /** Reads until the server's end of the connection, and returns how much there was. */

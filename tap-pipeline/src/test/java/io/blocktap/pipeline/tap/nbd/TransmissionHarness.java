@@ -53,7 +53,7 @@ final class TransmissionHarness implements AutoCloseable {
                 "test",
                 LoggerFactory.getLogger(TransmissionHarness.class));
         channel.pipeline().addLast(transmission, chain);
-        transmission.start(chain.stream(), new SocketReader());
+        transmission.start(chain.stream(), new SocketReader(), new MemoryBudget(BUDGET / 2));
     }
 
     MemoryBudget budget() {
