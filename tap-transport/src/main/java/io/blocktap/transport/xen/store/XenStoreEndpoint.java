@@ -126,7 +126,7 @@ public final class XenStoreEndpoint {
     /**
      * Returns how many requests may be on their way. One for the device: the kernel sends a request's payload to xenstored later, out of the buffer that the
      * next write to the same descriptor overwrites ({@code xenbus_xs.c, xenbus_dev_request_and_reply}: {@code vec->iov_base = msg + 1}). Seen on 6.12: of 300
-     * writes sent at once all were answered OK, and 66 of them had written another's node.
+     * writes sent at once all were answered OK, and 66 nodes were missing afterwards.
      */
     int maxOutstanding() {
         return kind == Kind.SOCKET ? Integer.MAX_VALUE : 1;
