@@ -51,6 +51,19 @@ public final class MappedRegion extends AbstractReferenceCounted {
         return new MappedRegion(Libc.mapAnonymous(sizeBytes), sizeBytes);
     }
 
+    /**
+     * As {@link #anonymous}, for who can not go on without it.
+     *
+     * @throws OutOfMemoryError if the machine has no memory
+     */
+    public static MappedRegion anonymousOrFail(int sizeBytes) {
+        try {
+            return anonymous(sizeBytes);
+        } catch (NativeException e) {
+            throw (OutOfMemoryError) new OutOfMemoryError(sizeBytes + " bytes").initCause(e);
+        }
+    }
+
     /** As {@link #anonymous}, for memory that is used here and there: one written byte costs one page, never a huge one. */
     public static MappedRegion sparse(int sizeBytes) throws NativeException {
         MappedRegion region = anonymous(sizeBytes);

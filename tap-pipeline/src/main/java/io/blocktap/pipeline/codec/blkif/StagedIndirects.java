@@ -5,7 +5,6 @@ import io.blocktap.transport.GuestCopies;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.BlkifLayout;
-import io.blocktap.transport.sys.NativeException;
 import io.netty.buffer.ByteBuf;
 import org.jspecify.annotations.Nullable;
 
@@ -73,14 +72,10 @@ final class StagedIndirects {
     ByteBuf bytes() {
         RegionBuf present = bytes;
         if (present == null) {
-            try {
-                MappedRegion mapped = MappedRegion.anonymous(MOST * MOST_BYTES);
-                present = new RegionBuf(mapped, 0, mapped.sizeBytes());
-                region = mapped;
-                bytes = present;
-            } catch (NativeException e) {
-                throw (OutOfMemoryError) new OutOfMemoryError("no memory for indirect requests").initCause(e);
-            }
+            MappedRegion mapped = MappedRegion.anonymousOrFail(MOST * MOST_BYTES);
+            present = new RegionBuf(mapped, 0, mapped.sizeBytes());
+            region = mapped;
+            bytes = present;
         }
         return present;
     }
