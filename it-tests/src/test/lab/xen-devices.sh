@@ -1,6 +1,6 @@
 #!/bin/bash
 # Domain 0 of a real Xen: event channels, mapped grants and grant copies through blocktap's own classes, then the system calls that they cost.
-# Needs in /share what share.sh puts there. Arguments: NOTIFICATIONS (100000) ROUNDS (1000)
+# Needs in /share what run.sh puts there. Arguments: NOTIFICATIONS (100000) ROUNDS (1000)
 set -eu
 modprobe -a xen-evtchn xen-gntdev xen-gntalloc
 cp -r /share/lib /share/test-classes /tmp/

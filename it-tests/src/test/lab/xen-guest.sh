@@ -1,12 +1,12 @@
 #!/bin/bash
-# In the lab's dom0: a real PV guest's disk, served by blocktap in dom0, with a real file system in it. /share holds blocktap (blocktap-launcher.jar, lib/).
+# In the lab's dom0: a real PV guest's disk, served by blocktap in dom0, with a real file system in it. Needs in /share what run.sh puts there.
 set -eu
 java_flags=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto -Xmx96m)
-blocktap() { exec java "${java_flags[@]}" -cp "/share/blocktap-launcher.jar:/share/lib/*" io.blocktap.launcher.Main "$@"; }
+blocktap() { exec java "${java_flags[@]}" -cp "/share/lib/*" io.blocktap.launcher.Main "$@"; }
 
 truncate -s 32M /tmp/disk.img
 lab_guest_start g1
-blocktap serve --tap xen --threads 1 -v image:/tmp/disk.img >/tmp/ready 2>/tmp/log &
+blocktap serve --tap xen --threads 1 image:/tmp/disk.img >/tmp/ready 2>/tmp/log &
 server=$!
 lab_guest_ready g1
 for _ in $(seq 240); do [ -s /tmp/ready ] && break; kill -0 "$server" || { cat /tmp/log; exit 1; }; lab_nap 0.25; done

@@ -1,4 +1,4 @@
-package io.blocktap.it.xen;
+package io.blocktap.it.lab;
 
 import io.blocktap.transport.xen.store.Watch;
 import io.blocktap.transport.xen.store.XenStore;
@@ -32,7 +32,7 @@ import java.util.stream.Stream;
  * The xenstore client against a real xenstored: over its socket, over {@code /dev/xen/xenbus} and {@code /proc/xen/xenbus}, with {@code xenstore-write} of the
  * shell as the other party. Its arguments are a command whose effect is that a domain ends. Prints one line a check; exit code 1 if one fails.
  */
-public final class XenStoreScenario {
+public final class XenStoreLab {
     private static final Path SOCKET = Path.of("/run/xenstored/socket");
     private static final Path DEVICE = Path.of("/dev/xen/xenbus");
     private static final Path OLD_DEVICE = Path.of("/proc/xen/xenbus");
@@ -45,7 +45,7 @@ public final class XenStoreScenario {
     private final XenStorePath top;
     private final int payloadMaxBytes;
 
-    private XenStoreScenario(String label, XenStore store, int payloadMaxBytes) {
+    private XenStoreLab(String label, XenStore store, int payloadMaxBytes) {
         this.label = label;
         this.store = store;
         this.payloadMaxBytes = payloadMaxBytes;
@@ -87,25 +87,25 @@ public final class XenStoreScenario {
     }
 
     private static void runOn(Loops loops, String loop, String[] endDomain) throws Exception {
-        XenStoreScenario socket = open(loops, "socket-" + loop, XenStoreEndpoint.socket(SOCKET), 4096);
-        XenStoreScenario device = open(loops, "device-" + loop, XenStoreEndpoint.device(DEVICE), 4080);
+        XenStoreLab socket = open(loops, "socket-" + loop, XenStoreEndpoint.socket(SOCKET), 4096);
+        XenStoreLab device = open(loops, "device-" + loop, XenStoreEndpoint.device(DEVICE), 4080);
         socket.all();
         device.all();
         race(socket, device);
         if (endDomain.length > 0) {
             domainEnds(socket, device, endDomain);
         }
-        XenStoreScenario old = open(loops, "proc-" + loop, XenStoreEndpoint.device(OLD_DEVICE), 4080);
+        XenStoreLab old = open(loops, "proc-" + loop, XenStoreEndpoint.device(OLD_DEVICE), 4080);
         old.asks();
-        for (XenStoreScenario each : List.of(socket, device, old)) {
+        for (XenStoreLab each : List.of(socket, device, old)) {
             await(each.store.remove(each.top));
             await(each.store.close());
         }
     }
 
-    private static XenStoreScenario open(Loops loops, String label, XenStoreEndpoint endpoint, int payloadMaxBytes)
+    private static XenStoreLab open(Loops loops, String label, XenStoreEndpoint endpoint, int payloadMaxBytes)
             throws Exception {
-        return new XenStoreScenario(label, await(XenStore.connect(loops.next(), endpoint)), payloadMaxBytes);
+        return new XenStoreLab(label, await(XenStore.connect(loops.next(), endpoint)), payloadMaxBytes);
     }
 
     private void all() throws Exception {
@@ -254,7 +254,7 @@ public final class XenStoreScenario {
     }
 
     /** Both clients count up one number; xenstored refuses whoever met the other. */
-    private static void race(XenStoreScenario one, XenStoreScenario two) throws Exception {
+    private static void race(XenStoreLab one, XenStoreLab two) throws Exception {
         XenStorePath counter = one.top.child("race");
         await(one.store.write(counter, "0"));
         AtomicInteger attempts = new AtomicInteger();
@@ -280,7 +280,7 @@ public final class XenStoreScenario {
                 .thenCompose(done -> countUp(counter, attempts, times - 1));
     }
 
-    private static void domainEnds(XenStoreScenario one, XenStoreScenario two, String[] command) throws Exception {
+    private static void domainEnds(XenStoreLab one, XenStoreLab two, String[] command) throws Exception {
         LinkedBlockingQueue<XenStorePath> first = new LinkedBlockingQueue<>();
         LinkedBlockingQueue<XenStorePath> second = new LinkedBlockingQueue<>();
         await(one.store.watch(XenStorePath.RELEASE_DOMAIN, first::add));
