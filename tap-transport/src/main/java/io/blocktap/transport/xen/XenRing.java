@@ -1,6 +1,7 @@
 package io.blocktap.transport.xen;
 
 import io.blocktap.transport.ring.BlkifLayout;
+import java.util.List;
 
 /**
  * A ring as a frontend has published it in xenstore: hostile numbers, checked for their form only.
@@ -9,9 +10,9 @@ import io.blocktap.transport.ring.BlkifLayout;
  * @param eventChannel the port that the frontend offers
  * @param layout how its slots are laid out
  */
-public record XenRing(java.util.List<Integer> grefs, int eventChannel, BlkifLayout layout) {
+public record XenRing(List<Integer> grefs, int eventChannel, BlkifLayout layout) {
     /** Copies the list. */
     public XenRing {
-        grefs = java.util.List.copyOf(grefs);
+        grefs = List.copyOf(grefs);
     }
 }

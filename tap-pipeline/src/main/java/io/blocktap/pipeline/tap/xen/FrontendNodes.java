@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 
 /**
  * Reads what a frontend has published about its rings. The guest can write there what it likes: every number is checked, and none is believed further than that.
@@ -81,8 +82,8 @@ final class FrontendNodes {
         throw wrong(node, text);
     }
 
-    private static java.util.concurrent.CompletionException wrong(String node, String text) {
-        return new java.util.concurrent.CompletionException(new StageException("the frontend's " + node + " is "
+    private static CompletionException wrong(String node, String text) {
+        return new CompletionException(new StageException("the frontend's " + node + " is "
                 + (text.isEmpty() ? "missing" : "'" + Printable.of(text) + "', which is wrong")));
     }
 

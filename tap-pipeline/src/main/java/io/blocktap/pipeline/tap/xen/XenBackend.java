@@ -1,25 +1,15 @@
 package io.blocktap.pipeline.tap.xen;
 
-import io.blocktap.pipeline.ChainHandler;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
-import io.blocktap.pipeline.RefusedException;
-import io.blocktap.pipeline.Session;
 import io.blocktap.pipeline.StageException;
-import io.blocktap.pipeline.codec.blkif.BlkifCodec;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
-import io.blocktap.transport.TapException;
+import io.blocktap.transport.Printable;
 import io.blocktap.transport.ring.Blkif;
-import io.blocktap.transport.xen.XenAddress;
-import io.blocktap.transport.xen.XenRing;
-import io.blocktap.transport.xen.XenTapChannel;
 import io.blocktap.transport.xen.store.Watch;
 import io.blocktap.transport.xen.store.XenStorePath;
 import io.blocktap.transport.xen.store.XenStoreTransaction;
-import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.channel.EventLoop;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -51,14 +41,10 @@ final class XenBackend {
     private boolean isOver;
     private @Nullable XenStorePath frontend;
     private @Nullable Watch frontendWatch;
-    private List<XenRing> rings = List.of();
-    private final List<Ring> served = new ArrayList<>();
+    private final XenRings rings;
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
-
-    /** A ring that is served. */
-    private record Ring(XenTapChannel channel, ChainHandler chain) {}
 
     /** The nodes of the toolstack. */
     private record Nodes(
@@ -77,6 +63,7 @@ final class XenBackend {
         this.path = path;
         this.domid = domid;
         this.device = device;
+        this.rings = new XenRings(tap, domid, device);
     }
 
     // ---- looking
@@ -113,10 +100,10 @@ final class XenBackend {
             return tap.store().readIfPresent(its.child("state")).thenCompose(state -> {
                 XenbusState theirs = XenbusState.of(state.orElse(""));
                 boolean mayDiffer =
-                        !served.isEmpty() && (theirs == XenbusState.INITIALISED || theirs == XenbusState.CONNECTED);
+                        rings.areServed() && (theirs == XenbusState.INITIALISED || theirs == XenbusState.CONNECTED);
                 CompletableFuture<Boolean> same = mayDiffer
                         ? FrontendNodes.read(tap.store(), its, tap.maxQueues())
-                                .handle((now, wrong) -> wrong == null && now.equals(rings))
+                                .handle((now, wrong) -> wrong == null && now.equals(rings.published()))
                         : CompletableFuture.completedFuture(true);
                 return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, theirs, sameRings)), nodes));
             });
@@ -130,7 +117,7 @@ final class XenBackend {
                 frontendState,
                 nodes.isOnline(),
                 nodes.isReady(),
-                !served.isEmpty(),
+                rings.areServed(),
                 sameRings);
     }
 
@@ -199,7 +186,7 @@ final class XenBackend {
             XenTap.LOG.debug("{}: {}", this, e.getMessage());
         }
         throw new CompletionException(new StageException(
-                "its frontend is '" + XenTap.shown(node) + "', which does not belong to domain " + domid));
+                "its frontend is '" + Printable.of(node) + "', which does not belong to domain " + domid));
     }
 
     private void unwatchFrontend() {
@@ -263,7 +250,7 @@ final class XenBackend {
         Optional<Disk> found = tap.disks().find(name);
         if (found.isEmpty()) {
             throw new StageException(
-                    "no disk '" + XenTap.shown(name) + "' is served; its params (xl: target=) name one of "
+                    "no disk '" + Printable.of(name) + "' is served; its params (xl: target=) name one of "
                             + tap.disks().all().stream()
                                     .map(each -> "'" + each.name() + "'")
                                     .toList());
@@ -317,7 +304,7 @@ final class XenBackend {
         boolean readOnly =
                 wanted.geometry().has(Feature.READ_ONLY) || !nodes.mode().startsWith("w");
         if (!wanted.geometry().has(Feature.READ_ONLY) && readOnly) {
-            return CompletableFuture.failedFuture(new StageException("mode=" + XenTap.shown(nodes.mode())
+            return CompletableFuture.failedFuture(new StageException("mode=" + Printable.of(nodes.mode())
                     + ", but disk '" + wanted.name() + "' can be written; serve it read-only, or give access=rw"));
         }
         XenStorePath theirs = Objects.requireNonNull(frontend);
@@ -325,9 +312,8 @@ final class XenBackend {
             if (tap.isStopping()) {
                 return CompletableFuture.completedFuture(null);
             }
-            rings = published;
             disk = wanted;
-            return serve(wanted, published)
+            return rings.serve(wanted, published)
                     .thenCompose(ok -> {
                         Map<String, String> values = features(wanted.geometry());
                         values.putAll(size(wanted.geometry()));
@@ -354,92 +340,18 @@ final class XenBackend {
                         Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
                         resized = listener;
                         wanted.onGeometryChange(listener);
-                    });
+                    })
+                    .handle((ok, failure) -> failure == null
+                            ? CompletableFuture.<Void>completedFuture(null)
+                            : drainRings()
+                                    .thenCompose(
+                                            drained -> CompletableFuture.<Void>failedFuture(XenTap.causeOf(failure))))
+                    .thenCompose(result -> result);
         });
-    }
-
-    /** Serves all rings, or none. */
-    private CompletableFuture<Void> serve(Disk wanted, List<XenRing> published) {
-        EventLoop first = wanted.loopFor(tap.nextLoop());
-        CompletableFuture<Session> accepted = CompletableFuture.supplyAsync(
-                () -> {
-                    try {
-                        return wanted.connect(XenTapFactory.NAME, "domain " + domid + " device " + device);
-                    } catch (RefusedException e) {
-                        throw new CompletionException(
-                                new StageException("the disk refuses: " + XenTap.shown(e.reason()), e));
-                    }
-                },
-                first);
-        return accepted.thenComposeAsync(
-                session -> {
-                    List<CompletableFuture<Ring>> opened = new ArrayList<>();
-                    for (int i = 0; i < published.size(); i++) {
-                        EventLoop loop = i == 0 ? first : wanted.loopFor(tap.nextLoop());
-                        opened.add(openRing(session, loop, i, published.get(i)));
-                    }
-                    return CompletableFuture.allOf(opened.toArray(CompletableFuture[]::new))
-                            .handleAsync(
-                                    (ok, failure) -> {
-                                        opened.stream()
-                                                .filter(ring -> !ring.isCompletedExceptionally())
-                                                .forEach(ring -> served.add(ring.join()));
-                                        if (failure == null) {
-                                            return CompletableFuture.<Void>completedFuture(null);
-                                        }
-                                        if (served.isEmpty()) {
-                                            first.execute(() -> wanted.abandon(session));
-                                        }
-                                        return closeAfter(failure);
-                                    },
-                                    tap.control())
-                            .thenCompose(done -> done);
-                },
-                tap.control());
-    }
-
-    private CompletableFuture<Void> closeAfter(Throwable failure) {
-        return drainRings().thenCompose(ok -> CompletableFuture.failedFuture(XenTap.causeOf(failure)));
-    }
-
-    private CompletableFuture<Ring> openRing(Session session, EventLoop loop, int queue, XenRing ring) {
-        CompletableFuture<Ring> opened = new CompletableFuture<>();
-        loop.execute(() -> {
-            try {
-                XenTapChannel channel =
-                        XenTapChannel.map(new XenAddress(domid, device, queue), ring, tap.grants(), tap.events(loop));
-                ChainHandler chain = new ChainHandler(session);
-                channel.pipeline()
-                        .addLast(
-                                "codec",
-                                new BlkifCodec(channel, chain, new BlkifFeatures(BlkifFeatures.MAX_INDIRECT_SEGMENTS)))
-                        .addLast("chain", chain)
-                        .addLast("errors", new Errors());
-                loop.register(channel).addListener(registered -> {
-                    if (registered.isSuccess()) {
-                        opened.complete(new Ring(channel, chain));
-                    } else {
-                        opened.completeExceptionally(registered.cause());
-                    }
-                });
-            } catch (TapException | RuntimeException e) {
-                opened.completeExceptionally(e);
-            }
-        });
-        return opened;
-    }
-
-    /** Ends a ring whose frontend broke the protocol. */
-    private static final class Errors extends ChannelInboundHandlerAdapter {
-        @Override
-        public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
-            XenTap.LOG.warn("{}: the ring is closed: {}", ctx.channel(), cause.toString());
-            ctx.close();
-        }
     }
 
     private void resize(Geometry geometry) {
-        if (!served.isEmpty() && !tap.isStopping()) {
+        if (rings.areServed() && !tap.isStopping()) {
             // Linux' frontend reads the size again when the state is written, even if it is the same.
             write(size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
                 if (failure != null) {
@@ -451,40 +363,22 @@ final class XenBackend {
 
     /** Takes no more requests. */
     CompletableFuture<Void> stopTaking() {
-        List<CompletableFuture<Void>> all = new ArrayList<>();
-        for (Ring ring : served) {
-            all.add(CompletableFuture.runAsync(
-                    ring.channel()::stopIntake, ring.channel().eventLoop()));
-        }
-        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
+        return rings.stopTaking();
     }
 
-    /** Takes no more requests, answers those in flight, and lets go of the rings. */
+    /** Answers what is in flight, and lets go of the rings. */
     private CompletableFuture<Void> drainRings() {
-        List<CompletableFuture<Void>> all = new ArrayList<>();
-        for (Ring ring : served) {
-            CompletableFuture<Void> idle = new CompletableFuture<>();
-            ring.channel().eventLoop().execute(() -> {
-                ring.channel().stopIntake();
-                ring.chain().stream().whenIdle(() -> idle.complete(null));
-            });
-            all.add(idle);
-        }
-        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
-                .thenComposeAsync(ok -> closeRings(), tap.control());
+        stopListening();
+        return rings.drain();
     }
 
     /** Lets go of the rings; what is answered later is dropped. */
     CompletableFuture<Void> closeRings() {
-        List<CompletableFuture<Void>> all = new ArrayList<>();
-        for (Ring ring : served) {
-            CompletableFuture<Void> closed = new CompletableFuture<>();
-            ring.channel().flush();
-            ring.channel().close().addListener(done -> closed.complete(null));
-            all.add(closed);
-        }
-        served.clear();
-        rings = List.of();
+        stopListening();
+        return rings.close();
+    }
+
+    private void stopListening() {
         Disk used = disk;
         Consumer<Geometry> listener = resized;
         disk = null;
@@ -492,8 +386,6 @@ final class XenBackend {
         if (used != null && listener != null) {
             used.removeGeometryListener(listener);
         }
-        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
-                .thenRunAsync(() -> XenTap.LOG.info("{}: its rings are closed", this), tap.control());
     }
 
     // ---- failures
@@ -510,8 +402,8 @@ final class XenBackend {
         } else {
             XenTap.LOG.error("{}: {}", this, message);
         }
-        if (tap.isStopping()) {
-            return;
+        if (tap.isStopping() || rings.areServed()) {
+            return; // what is connected stays so
         }
         tap.store()
                 .transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("frontend"))

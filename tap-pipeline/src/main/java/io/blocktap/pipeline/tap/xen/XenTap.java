@@ -4,7 +4,6 @@ import io.blocktap.pipeline.DiskRegistry;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
-import io.blocktap.transport.Printable;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
@@ -271,9 +270,5 @@ final class XenTap implements Tap {
     private void closeDevices() {
         events.values().forEach(EventChannels::close);
         grants.close();
-    }
-
-    static String shown(String text) {
-        return Printable.of(text);
     }
 }
