@@ -307,6 +307,7 @@ public final class RequestStream {
         if (inFlight == 0 && whenIdle != null) {
             Runnable task = whenIdle;
             whenIdle = null;
+            sink.flush(); // whoever hears that all is answered may close the tap at once
             task.run();
         }
     }
@@ -412,7 +413,7 @@ public final class RequestStream {
         }
     }
 
-    /** On the loop: runs a task once, as soon as no request is on its way; at once if none is. */
+    /** On the loop: runs a task once, as soon as no request is on its way and all answers are flushed; at once if none is. */
     public void whenIdle(Runnable task) {
         if (inFlight == 0) {
             task.run();

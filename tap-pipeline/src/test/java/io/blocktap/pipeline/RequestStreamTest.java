@@ -93,6 +93,47 @@ final class RequestStreamTest {
         return harness.client().send(BlockOp.READ, 0, 0, 512, new byte[0]);
     }
 
+    // ---- the end
+
+    @Test
+    void whoIsToldThatAllIsAnsweredFindsTheAnswersFlushed() throws Exception {
+        LinkedBlockingQueue<BlockRequest> stolen = new LinkedBlockingQueue<>();
+        Probe thief = new Probe("a", request -> {
+            if (request.op() == BlockOp.FLUSH) {
+                return Verdict.PASS;
+            }
+            stolen.add(request);
+            return Verdict.STOLEN;
+        });
+        try (StageHarness harness = StageHarness.open(thief, disk())) {
+            Disk disk = harness.disk();
+            RequestStream.Sink sink = new RequestStream.Sink() {
+                @Override
+                public void answer(BlockResponse response) {
+                    trace.add("answered");
+                }
+
+                @Override
+                public void flush() {
+                    trace.add("flushed");
+                }
+            };
+            disk.home()
+                    .submit(() -> {
+                        Session session = disk.connect("test", "-");
+                        RequestStream stream = disk.openStream(session, disk.home(), sink);
+                        stream.submit(stream.newRequest().describe(BlockOp.DISCARD, 0, 0, 512));
+                        stream.whenIdle(() -> trace.add("idle"));
+                        trace.clear();
+                        stolen.remove().complete(BlockStatus.OK);
+                        disk.closeStream(stream);
+                        return null;
+                    })
+                    .sync();
+        }
+        assertThat(trace).startsWith("answered", "flushed", "idle");
+    }
+
     // ---- verdicts
 
     @Test

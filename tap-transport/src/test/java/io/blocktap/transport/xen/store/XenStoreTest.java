@@ -659,6 +659,7 @@ class XenStoreTest {
                 lost.add(store.read(NODE));
             }
             lost.add(store.transaction(tx -> tx.read(NODE)));
+            loop.submit(() -> {}).sync(); // by then all of them were handed to the connection
             server.take();
 
             server.die();
