@@ -50,6 +50,7 @@ public final class RequestStream {
     private Chain chain;
     private Admission admission;
     private int inFlight;
+    private int held;
     private long submitted;
     private boolean inTurn;
     private boolean flushScheduled;
@@ -115,6 +116,22 @@ public final class RequestStream {
             return new BlockRequest(this);
         }
         return pool[--pooled];
+    }
+
+    /**
+     * Counts something that the tap has taken from its peer and not submitted yet as on its way, so that a drain waits for it. Each call is ended by one of {@link
+     * #letGo}. On the loop only.
+     */
+    public void hold() {
+        held++;
+    }
+
+    /** Ends a {@link #hold}, after what was held is submitted or answered. */
+    public void letGo() {
+        held--;
+        if (whenIdle != null) {
+            tellIfIdle();
+        }
     }
 
     /** Recycles a request that was not submitted, and releases its data. */
@@ -304,12 +321,24 @@ public final class RequestStream {
         if (itsChain != chain) {
             retire(itsChain);
         }
-        if (inFlight == 0 && whenIdle != null) {
+        if (whenIdle != null) {
+            tellIfIdle();
+        }
+    }
+
+    private void tellIfIdle() {
+        if (isIdle()) {
+            sink.flush(); // whoever hears that all is answered may close the tap at once
+        }
+        if (isIdle() && whenIdle != null) { // a flush may begin what waited for the answers
             Runnable task = whenIdle;
             whenIdle = null;
-            sink.flush(); // whoever hears that all is answered may close the tap at once
             task.run();
         }
+    }
+
+    private boolean isIdle() {
+        return inFlight == 0 && held == 0;
     }
 
     private void flushIfOutsideTurn() {
@@ -413,9 +442,9 @@ public final class RequestStream {
         }
     }
 
-    /** On the loop: runs a task once, as soon as no request is on its way and all answers are flushed; at once if none is. */
+    /** On the loop: runs a task once, as soon as no request is held or on its way and all answers are flushed; at once if none is. */
     public void whenIdle(Runnable task) {
-        if (inFlight == 0) {
+        if (isIdle()) {
             task.run();
         } else {
             Runnable before = whenIdle;

@@ -20,12 +20,8 @@ public final class MemoryBudget {
     private final AtomicLong usedBytes = new AtomicLong();
 
     private final ArrayDeque<Waiter> line = new ArrayDeque<>(); // guarded by itself
-    /** The one last called has nothing put aside: nobody else is served before bytes come back. Guarded by the line. */
-    private boolean paused;
     /** Written with the line held, and true before the bytes in use are looked at: so whoever gives back sees one of the two. */
     private volatile boolean waitedFor;
-
-    private volatile long lastRefusedBytes = 1;
 
     /** Makes a budget with the given limit. */
     public MemoryBudget(long limitBytes) {
@@ -61,7 +57,6 @@ public final class MemoryBudget {
         do {
             used = usedBytes.get();
             if (used != 0 && bytes > limitBytes - used) {
-                lastRefusedBytes = bytes;
                 return false;
             }
         } while (!usedBytes.compareAndSet(used, used + bytes));
@@ -72,9 +67,6 @@ public final class MemoryBudget {
     public void giveBack(long bytes) {
         usedBytes.addAndGet(-bytes);
         if (waitedFor) {
-            synchronized (line) {
-                paused = false;
-            }
             serve();
         }
     }
@@ -85,18 +77,7 @@ public final class MemoryBudget {
      * @param ready runs on whichever thread gives back, when the bytes were put aside; it must only hand over to its own thread
      */
     public Waiter newWaiter(Runnable ready) {
-        return new Waiter(ready, true);
-    }
-
-    /**
-     * Gets in line for one call, after a failed {@link #tryTake}: for about as many bytes as were refused last. Nothing is kept for the
-     * caller once it is called, so it may find that it has to ask again; a {@link Waiter} does better. Try again after asking: the call
-     * may come at once.
-     *
-     * @param retry runs on whichever thread gives back; it must only hand over to its own event loop
-     */
-    public void callWhenGivenBack(Runnable retry) {
-        new Waiter(retry, false).await(lastRefusedBytes);
+        return new Waiter(ready);
     }
 
     private void serve() {
@@ -108,19 +89,13 @@ public final class MemoryBudget {
 
     private @Nullable Waiter nextServed() {
         synchronized (line) {
-            Waiter first = paused ? null : line.peek();
+            Waiter first = line.peek();
             if (first == null || !first.isFilled()) {
-                waitedFor = paused || !line.isEmpty();
+                waitedFor = first != null;
                 return null;
             }
             line.remove();
-            if (!first.keeps) {
-                usedBytes.addAndGet(-first.empty());
-                paused = true;
-                // If nothing is in use, nothing will come back, and there is enough for everybody.
-                paused = usedBytes.get() != 0;
-            }
-            waitedFor = paused || !line.isEmpty();
+            waitedFor = !line.isEmpty();
             return first;
         }
     }
@@ -128,14 +103,12 @@ public final class MemoryBudget {
     /** A place in line. Its methods are for one thread, the waiter's own. */
     public final class Waiter {
         private final Runnable ready;
-        private final boolean keeps;
         // Guarded by the line.
         private long wantedBytes;
         private long asideBytes;
 
-        private Waiter(Runnable ready, boolean keeps) {
+        private Waiter(Runnable ready) {
             this.ready = ready;
-            this.keeps = keeps;
         }
 
         /** Gets in line, at its end. To be called again only after the call, or after {@link #leave}. */

@@ -59,8 +59,7 @@ public final class SlabAllocator implements AutoCloseable {
      * Takes a buffer of at least the given size; its capacity is exactly that size.
      *
      * @param lengthBytes 1 to {@link #MAX_BUFFER_BYTES}
-     * @return a buffer with one reference, indexes 0; or null when the budget has nothing left (see
-     *     {@link MemoryBudget#callWhenGivenBack})
+     * @return a buffer with one reference, indexes 0; or null when the budget has nothing left (a {@link BudgetTurn} waits)
      * @throws OutOfMemoryError if the machine has no memory
      * @throws IllegalStateException after {@link #close}
      */
@@ -72,7 +71,7 @@ public final class SlabAllocator implements AutoCloseable {
             throw new IllegalStateException("the slabs are closed");
         }
         int sizeClass = sizeClass(lengthBytes);
-        int classBytes = 1 << (sizeClass + MIN_SHIFT);
+        int classBytes = charge(lengthBytes);
         if (!budget.tryTake(classBytes)) {
             return null;
         }
@@ -86,6 +85,11 @@ public final class SlabAllocator implements AutoCloseable {
         inUse++;
         buffer.use(lengthBytes);
         return buffer;
+    }
+
+    /** Returns how many bytes of the budget a buffer of the given length takes. */
+    static int charge(int lengthBytes) {
+        return 1 << (sizeClass(lengthBytes) + MIN_SHIFT);
     }
 
     private static int sizeClass(int lengthBytes) {

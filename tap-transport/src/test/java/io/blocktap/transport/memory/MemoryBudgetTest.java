@@ -54,21 +54,6 @@ class MemoryBudgetTest {
     }
 
     @Test
-    void callsEachWaiterOnce() {
-        MemoryBudget budget = new MemoryBudget(10);
-        budget.tryTake(10);
-        List<String> called = new ArrayList<>();
-        budget.callWhenGivenBack(() -> called.add("one"));
-        budget.callWhenGivenBack(() -> called.add("two"));
-        assertThat(called).isEmpty();
-
-        budget.giveBack(5);
-        budget.giveBack(5);
-
-        assertThat(called).containsExactly("one", "two");
-    }
-
-    @Test
     void keepsWhatComesBackForTheFirstInLine() {
         MemoryBudget budget = new MemoryBudget(10);
         assertThat(budget.tryTake(10)).isTrue();
@@ -134,23 +119,6 @@ class MemoryBudgetTest {
     }
 
     @Test
-    void letsNobodyInLineTakeWhatOneWithoutAPlaceWasCalledFor() {
-        MemoryBudget budget = new MemoryBudget(10);
-        assertThat(budget.tryTake(10)).isTrue();
-        List<String> called = new ArrayList<>();
-        assertThat(budget.tryTake(3)).isFalse();
-        budget.callWhenGivenBack(() -> called.add("one"));
-        MemoryBudget.Waiter waiter = budget.newWaiter(() -> called.add("two"));
-        waiter.await(3);
-
-        budget.giveBack(3);
-        assertThat(called).containsExactly("one");
-        assertThat(budget.tryTake(3)).isTrue();
-        budget.giveBack(3);
-        assertThat(called).containsExactly("one", "two");
-    }
-
-    @Test
     @Timeout(60)
     void aLargeOneIsNotStarvedBySmallOnes() throws Exception {
         MemoryBudget budget = new MemoryBudget(100);
@@ -195,16 +163,12 @@ class MemoryBudgetTest {
         List<Thread> threads = new ArrayList<>();
         for (int t = 0; t < 4; t++) {
             Random random = new Random(seed + t);
-            boolean hasPlace = t % 2 == 0;
+            boolean isPolite = t % 2 == 0;
             Thread thread = new Thread(() -> {
                 try {
                     for (int i = 0; i < 20_000; i++) {
                         int bytes = 1 + random.nextInt(900);
-                        if (hasPlace) {
-                            takeOneInTurn(budget, taken, bytes, "seed " + seed);
-                        } else {
-                            takeOne(budget, taken, bytes, "seed " + seed);
-                        }
+                        takeOne(budget, isPolite, taken, bytes, "seed " + seed);
                     }
                 } catch (Throwable e) {
                     failures.add(e);
@@ -221,26 +185,11 @@ class MemoryBudgetTest {
         assertThat(budget.usedBytes()).isZero();
     }
 
-    private static void takeOne(MemoryBudget budget, AtomicLong taken, int bytes, String what)
-            throws InterruptedException {
-        Semaphore wake = new Semaphore(0);
-        while (!budget.tryTake(bytes)) {
-            budget.callWhenGivenBack(wake::release);
-            if (budget.tryTake(bytes)) {
-                break;
-            }
-            assertThat(wake.tryAcquire(20, TimeUnit.SECONDS))
-                    .as("woken, %s", what)
-                    .isTrue();
-        }
-        use(budget, taken, bytes, what);
-    }
-
-    private static void takeOneInTurn(MemoryBudget budget, AtomicLong taken, int bytes, String what)
+    private static void takeOne(MemoryBudget budget, boolean isPolite, AtomicLong taken, int bytes, String what)
             throws InterruptedException {
         Semaphore turn = new Semaphore(0);
         MemoryBudget.Waiter place = budget.newWaiter(turn::release);
-        boolean had = !budget.isWaitedFor() && budget.tryTake(bytes);
+        boolean had = !(isPolite && budget.isWaitedFor()) && budget.tryTake(bytes);
         while (!had) {
             place.await(bytes);
             assertThat(turn.tryAcquire(20, TimeUnit.SECONDS))

@@ -122,9 +122,11 @@ class SlabAllocatorTest {
         assertThat(out).hasSize(16);
         assertThat(slabs.tryAllocate(1)).isNull();
         AtomicInteger calls = new AtomicInteger();
-        budget.callWhenGivenBack(calls::incrementAndGet);
+        MemoryBudget.Waiter place = budget.newWaiter(calls::incrementAndGet);
+        place.await(MIB);
         out.remove(0).release();
         assertThat(calls).hasValue(1);
+        place.letGo();
         assertThat(slabs.tryAllocate(MIB + 1)).isNull();
         out.add(slabs.tryAllocate(MIB));
         out.forEach(RegionBuf::release);

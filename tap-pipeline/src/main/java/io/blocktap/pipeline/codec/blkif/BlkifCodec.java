@@ -10,6 +10,7 @@ import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.SegmentList;
 import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
+import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.memory.SlabAllocator;
@@ -66,14 +67,14 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private final StagedWrites writes = new StagedWrites();
     private final StagedReads reads = new StagedReads();
     private final ArrayDeque<BlockRequest> stalled = new ArrayDeque<>();
-    private boolean waitingForMemory;
     private boolean fenced;
     private int inFlight;
     private int badRequests;
-    private final Runnable retryStalled = this::retryStalled;
 
     @SuppressWarnings("NullAway.Init") // by handlerAdded
     private ChannelHandlerContext context;
+
+    private @Nullable BudgetTurn memoryTurn;
 
     /**
      * Makes the codec of one channel.
@@ -173,7 +174,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private void accept(BlockRequest request) {
         int operation = request.tapBits();
         if (fenced && operation != Blkif.BLKIF_OP_READ) {
-            refuse(request, Blkif.BLKIF_RSP_ERROR);
+            fail(request, Blkif.BLKIF_RSP_ERROR);
             return;
         }
         int lengthBytes = request.dataLength();
@@ -189,8 +190,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         }
         RegionBuf data = allocate(lengthBytes);
         if (data == null) {
-            stalled.add(request);
-            channel.holdIntake();
+            stall(request);
             return;
         }
         request.withData(data).withCookie(request.cookie(), operation | COPIED);
@@ -262,23 +262,25 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         return chain.stream();
     }
 
-    /** Returns a buffer of the slab; null if there is none now, and then the budget calls when there may be. */
+    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. */
     private @Nullable RegionBuf allocate(int lengthBytes) {
         SlabAllocator memory = stream().memory();
-        RegionBuf data = memory.tryAllocate(lengthBytes);
-        if (data == null && !waitingForMemory) {
-            // Ask first, then try once more: bytes that came back in between would call nobody. Once for all that wait.
-            waitingForMemory = true;
-            memory.budget().callWhenGivenBack(this::retryLater);
-            data = memory.tryAllocate(lengthBytes);
+        BudgetTurn turn = memoryTurn;
+        if (turn == null) {
+            turn = new BudgetTurn(memory.budget(), channel.eventLoop(), this::retryStalled);
+            memoryTurn = turn;
         }
-        return data;
+        return turn.tryAllocate(memory, lengthBytes);
     }
 
     private void refuse(BlockRequest request, int status) {
         if (badRequests++ == 0) {
             LOG.warn("{}: bad request: {}; further ones of this ring are not logged", channel, decoder.complaint());
         }
+        fail(request, status);
+    }
+
+    private void fail(BlockRequest request, int status) {
         long id = request.cookie();
         int operation = request.tapBits() & OPERATION_MASK;
         stream().discard(request);
@@ -287,21 +289,32 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     // ---- waiting for memory
 
-    private void retryLater() {
-        channel.eventLoop().execute(retryStalled);
-    }
-
-    private void retryStalled() {
-        waitingForMemory = false;
-        if (stalled.isEmpty() || !channel.isOpen() || channel.isIntakeStopped()) {
+    private void stall(BlockRequest request) {
+        if (!channel.isOpen()) {
+            stream().discard(request);
             return;
         }
-        for (int left = stalled.size(); left > 0 && !waitingForMemory; left--) {
-            accept(stalled.remove());
+        if (stalled.isEmpty()) {
+            stream().hold(); // it is off the ring, so a drain has to wait for it
+        }
+        stalled.add(request);
+        channel.holdIntake();
+    }
+
+    /** Also when the intake is stopped: what was taken is answered. Once one finds no memory, all after it find none, so they keep their order. */
+    private void retryStalled() {
+        stream().hold();
+        BlockRequest request;
+        for (int left = stalled.size(); left > 0 && (request = stalled.poll()) != null; left--) {
+            if (stalled.isEmpty()) {
+                stream().letGo();
+            }
+            accept(request);
         }
         startStaged();
         context.fireChannelReadComplete();
         goOn();
+        stream().letGo();
     }
 
     /** Takes requests again, unless something still has to come before them. */
@@ -384,8 +397,14 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     @Override
     public void channelInactive(ChannelHandlerContext ctx) {
-        stalled.forEach(stream()::discard);
-        stalled.clear();
+        if (memoryTurn != null) {
+            memoryTurn.leave();
+        }
+        if (!stalled.isEmpty()) {
+            stalled.forEach(stream()::discard);
+            stalled.clear();
+            stream().letGo();
+        }
         sequence.abandon();
         reads.clear();
         indirects.close();
@@ -423,6 +442,15 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         context.fireChannelRead(request.withCookie(0, PART_OF_SEQUENCE)
                 .describe(BlockOp.WRITE, flags, offsetBytes, data.capacity())
                 .withData(data));
+    }
+
+    /** A drain has to wait, until {@link #letGo}. */
+    void hold() {
+        stream().hold();
+    }
+
+    void letGo() {
+        stream().letGo();
     }
 
     /** Ends a sequence: answers the frontend, and lets the ring go on. */

@@ -49,6 +49,7 @@ final class OrderedSequence {
         data = request.dataLength() > 0 ? request.takeData() : null;
         segments.copyFrom(Objects.requireNonNull(request.segments()));
         codec.channel().holdIntake();
+        codec.hold(); // between two parts there may be nothing on its way
         if (!codec.hasFlush()) {
             finish(BlockStatus.UNSUPPORTED);
         } else if (operation == Blkif.BLKIF_OP_WRITE_BARRIER && codec.inFlight() > 1) {
@@ -112,8 +113,11 @@ final class OrderedSequence {
 
     /** The channel is gone: lets go of what was not written yet. Parts on their way are settled without us. */
     void abandon() {
-        state = State.NONE;
-        releaseData();
+        if (isActive()) {
+            state = State.NONE;
+            releaseData();
+            codec.letGo();
+        }
     }
 
     private void releaseData() {
@@ -128,5 +132,6 @@ final class OrderedSequence {
         state = State.NONE;
         releaseData();
         codec.endSequence(id, operation, status);
+        codec.letGo();
     }
 }

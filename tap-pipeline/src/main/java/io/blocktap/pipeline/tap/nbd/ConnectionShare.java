@@ -1,10 +1,10 @@
 package io.blocktap.pipeline.tap.nbd;
 
 import io.blocktap.pipeline.RequestStream;
+import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MemoryBudget;
 import io.blocktap.transport.memory.RegionBuf;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
 
 /**
  * What one connection may have at a time, and has: requests in flight, the bytes of their data, and memory for them.
@@ -30,15 +30,15 @@ final class ConnectionShare {
      * @param largeRequests what requests above a connection's share may hold, over all connections
      * @param retry tries again what was refused for want of memory
      */
-    ConnectionShare(NbdLimits limits, RequestStream stream, MemoryBudget largeRequests, Runnable retry, Logger log) {
+    ConnectionShare(NbdLimits limits, RequestStream stream, MemoryBudget largeRequests, Runnable retry) {
         MemoryBudget budget = stream.memory().budget();
         long shareBytes = Math.max(1, budget.limitBytes() / BUDGET_SHARE);
         this.stream = stream;
         this.largeRequests = largeRequests;
         this.mostRequests = limits.maxRequests();
         this.mostBytes = Math.min(limits.maxBytes(), shareBytes);
-        this.memory = new BudgetTurn(budget, stream.eventLoop(), retry, log);
-        this.large = new LargeRequests(shareBytes, largeRequests, stream.eventLoop(), retry, log);
+        this.memory = new BudgetTurn(budget, stream.eventLoop(), retry);
+        this.large = new LargeRequests(shareBytes, largeRequests, stream.eventLoop(), retry);
     }
 
     /** Returns whether not even a request without data may come now; the next answer may change that. */

@@ -1,8 +1,8 @@
 package io.blocktap.pipeline.tap.nbd;
 
+import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MemoryBudget;
 import io.netty.channel.EventLoop;
-import org.slf4j.Logger;
 
 /**
  * What one connection does with requests that are larger than its share of memory. They are served, one at a time, but those of all
@@ -24,9 +24,9 @@ final class LargeRequests {
      * @param all what those of all connections have together
      * @param retry tries again when there is room
      */
-    LargeRequests(long shareBytes, MemoryBudget all, EventLoop loop, Runnable retry, Logger log) {
+    LargeRequests(long shareBytes, MemoryBudget all, EventLoop loop, Runnable retry) {
         this.shareBytes = shareBytes;
-        this.turn = new BudgetTurn(all, loop, retry, log);
+        this.turn = new BudgetTurn(all, loop, retry);
     }
 
     /** Returns whether a request may be served now; if not, it is tried again later. */

@@ -113,7 +113,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
         dataAlignmentBytes = stream.session().disk().geometry().dataAlignmentBytes();
-        share = new ConnectionShare(limits, stream, largeRequests, resume, log);
+        share = new ConnectionShare(limits, stream, largeRequests, resume);
         progress =
                 new ProgressWatch(ctx.channel(), limits.sendTime(), this::missingBytes, share::isWaitedFor, label, log);
         reader.readInto(this);

@@ -304,4 +304,76 @@ class BlkifCodecTest {
             assertThat(bench.storage.seen).endsWith("FLUSH").hasSize(11);
         }
     }
+
+    @Test
+    void requestsThatWaitForMemoryAreAnsweredBeforeTheDrainEnds() throws Exception {
+        try (RingBench bench = new RingBench(directory, 8192, Feature.FLUSH);
+                RawFrontend guest = bench.connect()) {
+            bench.storage.hold = request -> request.op() == BlockOp.WRITE;
+            guest.segmentInPage(1, 0, 12, 0, 7);
+            guest.segmentInPage(1, 1, 11, 0, 7); // not side by side: needs a buffer, and there is memory for one
+            for (int i = 0; i < 20; i++) {
+                guest.indirect(WRITE, i, 0, 2, 1);
+            }
+            guest.publish();
+            Awaitility.await().until(() -> bench.storage.held.size() == 1);
+            bench.tap.stopTaking().join();
+            var drained = bench.disk.drain();
+
+            for (int i = 0; i < 20; i++) {
+                assertThat(drained).isNotDone();
+                Awaitility.await().until(() -> bench.storage.held.size() == 1);
+                bench.storage.held.remove(0).complete(BlockStatus.OK);
+            }
+
+            assertThat(drained.join()).isEqualTo(BlockStatus.OK);
+            assertThat(guest.await(20)).extracting(Answer::status).containsOnly(0);
+            assertThat(bench.storage.seen).endsWith("FLUSH").hasSize(21);
+        }
+    }
+
+    @Test
+    void aBarrierThatWaitsIsAnsweredBeforeTheDrainEnds() throws Exception {
+        try (RingBench bench = new RingBench(directory);
+                RawFrontend guest = bench.connect()) {
+            bench.storage.hold = request -> request.op() == BlockOp.READ;
+            guest.request(READ, 1, 0, 2, 0, 7, 1, 0, 7); // not side by side: copied when the answers are flushed
+            guest.request(BARRIER, 2, 0, 3, 0, 7);
+            guest.publish();
+            Awaitility.await().until(() -> bench.storage.held.size() == 1);
+            bench.tap.stopTaking().join();
+            var drained = bench.disk.drain();
+
+            bench.storage.releaseAll(BlockStatus.OK);
+
+            assertThat(drained.join()).isEqualTo(BlockStatus.OK);
+            assertThat(bench.storage.seen).containsExactly("READ", "FLUSH", "WRITE+FUA", "FLUSH");
+            assertThat(guest.await(2)).containsExactly(new Answer(1, READ, 0), new Answer(2, BARRIER, 0));
+        }
+    }
+
+    @Test
+    void aGuestThatGoesWhileItsRequestsWaitForMemoryLeavesNothing() throws Exception {
+        try (RingBench bench = new RingBench(directory, 8192, Feature.FLUSH)) {
+            bench.storage.hold = request -> request.op() == BlockOp.WRITE;
+            try (RawFrontend guest = bench.connect()) {
+                for (int i = 0; i < 5; i++) {
+                    guest.request(WRITE, i, 0, 2, 0, 7, 1, 0, 7);
+                }
+                guest.publish();
+                Awaitility.await().until(() -> bench.storage.held.size() == 1);
+            }
+            Awaitility.await().until(() -> !bench.loops.budget().isWaitedFor());
+            bench.storage.releaseAll(BlockStatus.OK);
+
+            Awaitility.await().until(() -> bench.disk.sessions().isEmpty());
+            assertThat(bench.loops.budget().usedBytes()).isZero();
+            assertThat(bench.storage.seen).containsExactly("WRITE");
+            try (RawFrontend next = bench.connect()) {
+                next.request(WRITE, 9, 0, 2, 0, 7, 1, 0, 7);
+                next.publish();
+                assertThat(next.await(1)).containsExactly(new Answer(9, WRITE, 0));
+            }
+        }
+    }
 }

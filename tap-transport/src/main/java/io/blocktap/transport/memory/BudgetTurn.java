@@ -1,45 +1,41 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.transport.memory;
 
-import io.blocktap.transport.memory.MemoryBudget;
-import io.blocktap.transport.memory.RegionBuf;
-import io.blocktap.transport.memory.SlabAllocator;
 import io.netty.channel.EventLoop;
 import java.util.concurrent.RejectedExecutionException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * One connection's dealings with a {@link MemoryBudget}: it takes, or waits in line and is called when its turn has come.
+ * One channel's dealings with a {@link MemoryBudget}: it takes, or waits in line and is called when its turn has come.
  *
- * <p>Threads: the connection's event loop.
+ * <p>Threads: the channel's event loop.
  */
-final class BudgetTurn {
-    private static final int LEAST_SLAB_BYTES = 4096;
+public final class BudgetTurn {
+    private static final Logger LOG = LoggerFactory.getLogger(BudgetTurn.class);
 
     private final MemoryBudget budget;
     private final MemoryBudget.Waiter place;
     private final EventLoop loop;
     private final Runnable retry;
     private final Runnable called = this::called;
-    private final Logger log;
     private boolean isInLine;
     private boolean hasTurn;
 
     /**
-     * Makes the dealings of one connection.
+     * Makes the dealings of one channel.
      *
-     * @param retry tries again what was refused
+     * @param retry tries again what was refused; runs on the loop
      */
-    BudgetTurn(MemoryBudget budget, EventLoop loop, Runnable retry, Logger log) {
+    public BudgetTurn(MemoryBudget budget, EventLoop loop, Runnable retry) {
         this.budget = budget;
         this.loop = loop;
         this.retry = retry;
-        this.log = log;
         this.place = budget.newWaiter(this::handOver);
     }
 
     /** Takes bytes, or gets in line for them. */
-    boolean tryTake(long bytes) {
+    public boolean tryTake(long bytes) {
         boolean taken = mayTry() && budget.tryTake(bytes);
         if (!taken) {
             getInLine(bytes);
@@ -48,17 +44,15 @@ final class BudgetTurn {
     }
 
     /** Gives back what {@link #tryTake} has taken. */
-    void giveBack(long bytes) {
+    public void giveBack(long bytes) {
         budget.giveBack(bytes);
     }
 
-    /** Takes a buffer from slabs that count against the budget, or gets in line for it. */
-    @Nullable
-    RegionBuf tryAllocate(SlabAllocator slabs, int length) {
-        RegionBuf data = mayTry() ? slabs.tryAllocate(length) : null;
+    /** Takes a buffer from slabs that count against the budget; or gets in line for it, and returns null. */
+    public @Nullable RegionBuf tryAllocate(SlabAllocator slabs, int lengthBytes) {
+        RegionBuf data = mayTry() ? slabs.tryAllocate(lengthBytes) : null;
         if (data == null) {
-            // Slabs give out powers of two.
-            getInLine(Math.max(LEAST_SLAB_BYTES, Integer.highestOneBit(length - 1) << 1));
+            getInLine(SlabAllocator.charge(lengthBytes));
         }
         return data;
     }
@@ -84,7 +78,7 @@ final class BudgetTurn {
         try {
             loop.execute(called);
         } catch (RejectedExecutionException e) {
-            log.debug("the loop has ended, nobody waits for memory any more");
+            LOG.debug("the loop has ended, nobody waits for memory any more");
         }
     }
 
@@ -97,8 +91,8 @@ final class BudgetTurn {
         }
     }
 
-    /** Wants nothing any more. */
-    void leave() {
+    /** Wants nothing any more: what was put aside goes to others. */
+    public void leave() {
         hasTurn = false;
         place.leave();
     }
