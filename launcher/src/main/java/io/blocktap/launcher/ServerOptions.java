@@ -26,6 +26,14 @@ final class ServerOptions {
     @Nullable
     String eventLoop;
 
+    @Option(
+            names = "--busy-poll",
+            paramLabel = "TIME",
+            description =
+                    "The longest that an event loop looks for requests before it sleeps; 100us by default, 0s on one processor.")
+    @Nullable
+    String busyPoll;
+
     @Option(names = "--workers", paramLabel = "N", description = "Threads for work that may wait; 8 by default.")
     @Nullable
     String workers;
@@ -49,6 +57,7 @@ final class ServerOptions {
         Map<String, String> given = new LinkedHashMap<>();
         put(given, ServerSettings.THREADS, threads);
         put(given, ServerSettings.EVENT_LOOP, eventLoop);
+        put(given, ServerSettings.BUSY_POLL, busyPoll);
         put(given, ServerSettings.WORKERS, workers);
         put(given, ServerSettings.MAX_IN_FLIGHT_BYTES, maxInFlightBytes);
         put(given, ServerSettings.DRAIN_TIMEOUT, drainTimeout);

@@ -65,8 +65,9 @@ public final class BlocktapServer implements AutoCloseable {
     private BlocktapServer(ServerSettings settings, Plugins plugins) throws StageException {
         this.settings = settings;
         this.plugins = plugins;
-        this.loops =
-                new TapLoops(EventLoops.create(settings.eventLoop(), settings.threads()), settings.maxInFlightBytes());
+        this.loops = new TapLoops(
+                EventLoops.create(settings.eventLoop(), settings.threads(), settings.busyPoll()),
+                settings.maxInFlightBytes());
         this.workers = new BoundedWorkerPool(settings.workers());
     }
 

@@ -10,6 +10,7 @@ import io.netty.channel.uring.IoUring;
 import io.netty.channel.uring.IoUringIoHandler;
 import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.FastThreadLocalThread;
+import java.time.Duration;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
@@ -31,9 +32,10 @@ public final class EventLoops {
      *
      * @param kind what they wait on
      * @param threads how many, 1 or more
+     * @param busyPoll the longest that one looks for events before it sleeps; 0 for never
      * @throws StageException if this machine can not do it
      */
-    public static EventLoopGroup create(EventLoopKind kind, int threads) throws StageException {
+    public static EventLoopGroup create(EventLoopKind kind, int threads, Duration busyPoll) throws StageException {
         String missing = missing(kind);
         if (missing != null) {
             String instead = kind == EventLoopKind.IO_URING ? "; --event-loop epoll needs no io_uring" : "";
@@ -42,7 +44,15 @@ public final class EventLoops {
         IoHandlerFactory handlers = kind == EventLoopKind.IO_URING
                 ? IoUringIoHandler.newFactory(new IoUringIoHandlerConfig().setRingSize(URING_ENTRIES))
                 : EpollIoHandler.newFactory();
+        if (busyPoll.toNanos() > 0) {
+            handlers = PollingIoHandler.factory(handlers, busyPoll.toNanos());
+        }
         return new MultiThreadIoEventLoopGroup(threads, new LoopThreads(), handlers);
+    }
+
+    /** Returns how long loops look for events before they sleep, unless told otherwise: not at all if that would keep the only processor from the clients. */
+    static Duration defaultBusyPoll() {
+        return Runtime.getRuntime().availableProcessors() > 1 ? Duration.ofNanos(100_000) : Duration.ZERO;
     }
 
     /** Returns why a kind of loop can not be had on this machine, in one line; null if it can. */

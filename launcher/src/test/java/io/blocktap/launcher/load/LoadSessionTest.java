@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -35,7 +36,7 @@ final class LoadSessionTest {
 
     @BeforeEach
     void makeLoops() throws Exception {
-        group = EventLoops.create(EventLoopKind.EPOLL, 1);
+        group = EventLoops.create(EventLoopKind.EPOLL, 1, Duration.ZERO);
         lines = new StringWriter();
     }
 
