@@ -152,7 +152,9 @@ final class ChainDisksTest {
                     .hasMessageContaining("image has no option 'siz'; did you mean size?");
             assertThatThrownBy(() -> tap.openChain("image:" + image + " image:" + image, allow))
                     .hasMessageContaining("image is a terminator and ends a chain");
-            assertThatThrownBy(() -> tap.openChain("im\nage", allow)).hasMessageContaining("'im?age'");
+            assertThatThrownBy(() -> tap.openChain("im\007age", allow))
+                    .hasMessageContaining("is no name")
+                    .hasMessageContaining("im?age");
             assertThat(tap.disks.chains().all()).isEmpty();
             assertThat(server.disks()).isEmpty();
         }
