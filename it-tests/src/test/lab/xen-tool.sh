@@ -18,9 +18,9 @@ await_ready() { # FILE PID
 mkdir -p /tmp/vm
 truncate -s 16M /tmp/disk.img /tmp/vm/a.img
 lab_guest_start g1
+blocktap doctor xen || fail "doctor"
 serve --tap 'xen:allow=image:/tmp/vm/*,nbd=/tmp/n.sock' --threads 1 image:/tmp/disk.img >/tmp/ready 2>/tmp/log &
 server=$!
-blocktap doctor xen || fail "doctor"
 lab_guest_ready g1
 await_ready /tmp/ready $server
 

@@ -19,7 +19,7 @@ import java.util.concurrent.TimeoutException;
 
 /** This machine's xenstore, for a command that waits for each answer. Not thread-safe. */
 public final class XenHost implements AutoCloseable {
-    private static final int ANSWER_SECONDS = 10;
+    private static final int ANSWER_SECONDS = 30;
     private static final XenStorePath DOMAINS = XenStorePath.of("/local/domain");
 
     private final EventLoopGroup loops;

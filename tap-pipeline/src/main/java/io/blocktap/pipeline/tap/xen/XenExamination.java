@@ -17,7 +17,7 @@ import java.util.concurrent.TimeoutException;
 
 /** Looks whether this machine has what the tap needs: the devices, the rights to them, and a xenstore that answers. */
 final class XenExamination {
-    private static final int ANSWER_SECONDS = 5;
+    private static final int ANSWER_SECONDS = 20;
 
     private XenExamination() {}
 
