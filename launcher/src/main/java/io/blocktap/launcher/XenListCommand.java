@@ -104,12 +104,11 @@ final class XenListCommand implements Callable<Integer>, CommonOptions.Holder {
 
     private static String diskOf(Map<String, Object> device) {
         Object error = device.get("error");
-        Object disk = device.get("params");
+        String params = String.valueOf(device.get("params"));
         Object chain = device.get("chain");
-        boolean isDefault = disk == null || disk.toString().isEmpty();
-        String named = isDefault ? "the default disk" : Printable.of(disk.toString());
+        String named = params.isEmpty() ? "the default disk" : Printable.of(params);
         return named
-                + (chain == null || chain.equals(disk) ? "" : " (" + Printable.of(chain.toString()) + ")")
+                + (chain == null || chain.equals(params) ? "" : " (" + Printable.of(chain.toString()) + ")")
                 + (error == null ? "" : " ERROR: " + Printable.of(error.toString()));
     }
 

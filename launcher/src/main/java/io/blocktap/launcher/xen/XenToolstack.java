@@ -27,6 +27,8 @@ public final class XenToolstack {
     /** The kinds of backend that blocktap serves. */
     public static final List<String> KINDS = List.of("tap", "vbd3");
 
+    private static final int MOST_ERROR_CHARS = 1000;
+
     private final XenHost host;
 
     /** What is wanted of a disk: its target, and whether the guest may write. */
@@ -146,7 +148,7 @@ public final class XenToolstack {
         }
         if (last.isRefused()) {
             remove(device);
-            throw new StageException(device + ": " + Printable.of(last.error().orElse("")));
+            throw new StageException(device + ": " + oneLine(last.error().orElse("")));
         }
         if (last.own() == BusState.INITIALISING || last.own() == BusState.UNKNOWN) {
             remove(device);
@@ -161,6 +163,16 @@ public final class XenToolstack {
                     + "); it stays offered: has the guest started, and has it the driver xen-blkfront?");
         }
         return last.own();
+    }
+
+    /** The server's whole reason, longer than {@link Printable} leaves one, but nothing in it that could steer a terminal. */
+    private static String oneLine(String error) {
+        final int pieceChars = 100;
+        StringBuilder line = new StringBuilder();
+        for (int i = 0; i < Math.min(error.length(), MOST_ERROR_CHARS); i += pieceChars) {
+            line.append(Printable.of(error.substring(i, Math.min(error.length(), i + pieceChars))));
+        }
+        return line.toString();
     }
 
     // ---- detaching
