@@ -22,6 +22,8 @@ import picocli.CommandLine.Spec;
             StagesCommand.class,
             DemoCommand.class,
             BenchCommand.class,
+            XenCommand.class,
+            DoctorCommand.class,
             DriveCommand.class,
             HelpCommand.class
         },

@@ -2,6 +2,7 @@ package io.blocktap.launcher.server;
 
 import com.google.inject.Module;
 import io.blocktap.pipeline.BoundedWorkerPool;
+import io.blocktap.pipeline.ChainDisks;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.DiskOpener;
 import io.blocktap.pipeline.DiskRegistry;
@@ -56,6 +57,7 @@ public final class BlocktapServer implements AutoCloseable {
     private final WorkerPool workers;
     private final List<Disk> disks = new ArrayList<>();
     private final List<Tap> taps = new ArrayList<>();
+    private volatile ChainDisks chainDisks = ChainDisks.NONE;
     private final Object ending = new Object();
     // Both under the lock "ending".
     private @Nullable ServerDrain drain;
@@ -96,7 +98,8 @@ public final class BlocktapServer implements AutoCloseable {
         for (ChainResolver.ResolvedDisk disk : plan.disks()) {
             disks.add(opener.open(disk.spec().name(), disk.shown(), disk.stages()));
         }
-        DiskRegistry registry = new DiskRegistry(disks);
+        chainDisks = new ChainDisks(new ChainMaker(plan.catalog()), opener, workers);
+        DiskRegistry registry = new DiskRegistry(disks, chainDisks);
         for (ChainResolver.ResolvedTap tap : plan.taps()) {
             taps.add(tap.factory().open(tap.values(), registry, loops));
         }
@@ -130,9 +133,16 @@ public final class BlocktapServer implements AutoCloseable {
         return taps.stream().flatMap(tap -> tap.uris().stream()).toList();
     }
 
-    /** Returns the disks. */
+    /** Returns the disks of the configuration. */
     public Collection<Disk> disks() {
         return List.copyOf(disks);
+    }
+
+    /** Returns the disks of the configuration, and those that taps have had opened. */
+    private List<Disk> allDisks() {
+        List<Disk> all = new ArrayList<>(disks);
+        all.addAll(chainDisks.all());
+        return all;
     }
 
     /** Returns the settings. */
@@ -153,7 +163,7 @@ public final class BlocktapServer implements AutoCloseable {
         if (loops.group().isShuttingDown()) {
             return List.of();
         }
-        return InFlight.of(disks).stream().map(InFlight::toString).toList();
+        return InFlight.of(allDisks()).stream().map(InFlight::toString).toList();
     }
 
     // ---- the end
@@ -175,7 +185,10 @@ public final class BlocktapServer implements AutoCloseable {
         synchronized (ending) {
             ServerDrain result = drain;
             if (result == null) {
-                result = new ServerDrain(taps, disks);
+                result = new ServerDrain(taps, () -> {
+                    chainDisks.stop();
+                    return allDisks();
+                });
                 drain = result;
             }
             return result;
@@ -199,7 +212,7 @@ public final class BlocktapServer implements AutoCloseable {
         }
         long start = System.nanoTime();
         if (started) {
-            LOG.info("draining: {}", InFlight.summary(disks));
+            LOG.info("draining: {}", InFlight.summary(allDisks()));
         }
         ServerDrain draining = startDrain();
         List<String> failures = new ArrayList<>();
@@ -235,7 +248,7 @@ public final class BlocktapServer implements AutoCloseable {
     private void closeAll(ServerDrain draining, List<String> failures) {
         closeStep("the taps", this::closeTaps, failures);
         boolean allIdle = true;
-        for (Disk disk : disks) {
+        for (Disk disk : allDisks()) {
             if (draining.isIdle(disk)) {
                 closeStep(disk.label(), disk::close, failures);
             } else {

@@ -26,8 +26,12 @@ final class ServerDrain {
     private volatile boolean tapsStopped = true;
     private final CompletableFuture<Void> done;
 
-    /** Starts it. */
-    ServerDrain(Collection<Tap> taps, Collection<Disk> disks) {
+    /**
+     * Starts it.
+     *
+     * @param disks asked for the disks when the taps have stopped, since until then a tap may open some
+     */
+    ServerDrain(Collection<Tap> taps, Supplier<Collection<Disk>> disks) {
         List<CompletableFuture<Void>> stopped = new ArrayList<>();
         for (Tap tap : taps) {
             stopped.add(attempt(tap::stopTaking).handle((ok, failure) -> {
@@ -38,7 +42,7 @@ final class ServerDrain {
                 return null;
             }));
         }
-        done = all(stopped).thenCompose(ok -> drain(disks));
+        done = all(stopped).thenCompose(ok -> drain(disks.get()));
     }
 
     private CompletableFuture<Void> drain(Collection<Disk> disks) {

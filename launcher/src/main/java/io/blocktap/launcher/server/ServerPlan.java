@@ -12,11 +12,15 @@ import java.util.TreeSet;
  * What a server is going to be, checked but with nothing opened. Its stages are made: a plan is started once.
  *
  * @param settings of the server
+ * @param catalog what chains can be made of at run time
  * @param taps at least one
- * @param disks at least one, with different names
+ * @param disks with different names; at least one, unless a tap has chains opened
  */
 record ServerPlan(
-        ServerSettings settings, List<ChainResolver.ResolvedTap> taps, List<ChainResolver.ResolvedDisk> disks) {
+        ServerSettings settings,
+        StageCatalog catalog,
+        List<ChainResolver.ResolvedTap> taps,
+        List<ChainResolver.ResolvedDisk> disks) {
 
     /**
      * Checks everything, and tells all mistakes at once, one a line.
@@ -35,7 +39,8 @@ record ServerPlan(
                     "no tap: nobody could connect; give one by --tap (in a file: taps), for example --tap "
                             + (catalog.tap("nbd").isPresent() ? "nbd:unix=/tmp/disk.sock" : "loopback:/tmp/disk.sock"));
         }
-        if (diskSpecs.isEmpty()) {
+        boolean opensChains = taps.stream().anyMatch(tap -> tap.factory().opensChains(tap.values()));
+        if (diskSpecs.isEmpty() && !opensChains) {
             resolver.mistake(
                     "", "no disk: give the stages of a chain, for example 'image:disk.img' (in a file: disks)");
         }
@@ -50,7 +55,7 @@ record ServerPlan(
         if (!resolver.mistakes().isEmpty()) {
             throw new ConfigException(String.join("\n", resolver.mistakes()));
         }
-        return new ServerPlan(settings, taps, disks);
+        return new ServerPlan(settings, catalog, taps, disks);
     }
 
     /** Returns the plan as maps and lists of text, in the shape of a configuration file. */

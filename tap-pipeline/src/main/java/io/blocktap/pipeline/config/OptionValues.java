@@ -34,16 +34,9 @@ public final class OptionValues {
         Map<String, OptionSpec> specs = new LinkedHashMap<>();
         declared.forEach(spec -> specs.put(spec.name(), spec));
         Map<String, Object> values = new LinkedHashMap<>();
-        for (int i = 0; i < word.settings().size(); i++) {
-            StageText.Setting setting = word.settings().get(i);
-            OptionSpec spec = find(word, specs, setting, i == 0);
-            String text =
-                    setting.key().isEmpty() && setting.value().equals(spec.name()) && !(i == 0 && spec.positional())
-                            ? "on"
-                            : setting.value();
-            if (values.put(spec.name(), OptionParser.parse(word, spec, text)) != null) {
-                throw new ConfigException("'" + word + "': " + spec.name() + " is given twice");
-            }
+        for (Map.Entry<String, String> given : written(word, declared).entrySet()) {
+            OptionSpec spec = java.util.Objects.requireNonNull(specs.get(given.getKey()));
+            values.put(spec.name(), OptionParser.parse(word, spec, given.getValue()));
         }
         for (OptionSpec spec : declared) {
             if (!values.containsKey(spec.name())) {
@@ -57,6 +50,31 @@ public final class OptionValues {
             }
         }
         return new OptionValues(word.name(), specs, values);
+    }
+
+    /**
+     * Returns the options that a word gives, by name, as they are written: positions are resolved, values are not read and nothing is filled in.
+     *
+     * @throws ConfigException if there is no such option, or one is given twice
+     */
+    static Map<String, String> written(StageText word, List<OptionSpec> declared) throws ConfigException {
+        Map<String, OptionSpec> specs = new LinkedHashMap<>();
+        declared.forEach(spec -> specs.put(spec.name(), spec));
+        Map<String, String> texts = new LinkedHashMap<>();
+        for (int i = 0; i < word.settings().size(); i++) {
+            StageText.Setting setting = word.settings().get(i);
+            OptionSpec spec = find(word, specs, setting, i == 0);
+            if (texts.put(spec.name(), text(spec, setting, i == 0)) != null) {
+                throw new ConfigException("'" + word + "': " + spec.name() + " is given twice");
+            }
+        }
+        return texts;
+    }
+
+    private static String text(OptionSpec spec, StageText.Setting setting, boolean first) {
+        return setting.key().isEmpty() && setting.value().equals(spec.name()) && !(first && spec.positional())
+                ? "on"
+                : setting.value();
     }
 
     private static String example(String owner, OptionSpec spec) {

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 
 /**
  * Opens the devices of Xen, and says in one line what would be right where that fails. Any thread; may wait for the file system.
@@ -51,6 +52,25 @@ public final class XenDevices {
             return Libc.openFile(node(device).toString(), Libc.O_RDWR | Libc.O_NONBLOCK, 0);
         } catch (NativeException e) {
             throw new TapException(problem(device, e.errno()), e);
+        }
+    }
+
+    /** Says why event channels can not be used here, and what would be right; empty if they can. Opens the device for a moment. */
+    public Optional<String> eventChannelProblem() {
+        return problem(Device.EVTCHN);
+    }
+
+    /** Says why grants of other domains can not be used here, and what would be right; empty if they can. Opens the device for a moment. */
+    public Optional<String> grantProblem() {
+        return problem(Device.GNTDEV);
+    }
+
+    private Optional<String> problem(Device device) {
+        try {
+            open(device).close();
+            return Optional.empty();
+        } catch (TapException e) {
+            return Optional.of(String.valueOf(e.getMessage()));
         }
     }
 

@@ -3,11 +3,15 @@ package io.blocktap.pipeline.tap.loopback;
 import io.blocktap.pipeline.DiskRegistry;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
+import io.blocktap.pipeline.TapCheck;
 import io.blocktap.pipeline.TapFactory;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.config.OptionSpec;
 import io.blocktap.pipeline.config.OptionType;
 import io.blocktap.pipeline.config.OptionValues;
+import io.blocktap.transport.sys.Libc;
+import io.blocktap.transport.sys.NativeException;
+import io.netty.channel.EventLoop;
 import java.util.List;
 
 /** Opens {@link LoopbackTap}s. */
@@ -41,6 +45,21 @@ public final class LoopbackTapFactory implements TapFactory {
         long maxSessions = values.number(MAX_SESSIONS);
         if (maxSessions < 1 || maxSessions > 65536) {
             throw new StageException("loopback: max-sessions=" + maxSessions + "; 1 to 65536");
+        }
+    }
+
+    @Override
+    public List<TapCheck> examine(EventLoop loop) {
+        try {
+            Libc.memoryFile("blocktap-examine", Libc.PAGE_BYTES).close();
+            Libc.eventFd().close();
+            return List.of(TapCheck.good("memfd, eventfd"));
+        } catch (NativeException e) {
+            return List.of(
+                    TapCheck.bad(
+                            "memfd, eventfd",
+                            e.getMessage()
+                                    + "; Linux 4.14 or later is needed, and a container must not forbid these calls (seccomp)"));
         }
     }
 

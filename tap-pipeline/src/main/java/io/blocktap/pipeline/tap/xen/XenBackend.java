@@ -3,6 +3,7 @@ package io.blocktap.pipeline.tap.xen;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
+import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
 import io.blocktap.transport.Printable;
@@ -18,6 +19,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +32,7 @@ final class XenBackend {
     private static final int INFO_CDROM = 1;
     private static final int INFO_REMOVABLE = 2;
     private static final int INFO_READ_ONLY = 4;
+    private static final int STREAM_ANSWER_MILLIS = 250;
     private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
 
     private final XenTap tap;
@@ -42,6 +45,7 @@ final class XenBackend {
     private @Nullable XenStorePath frontend;
     private @Nullable Watch frontendWatch;
     private final XenRings rings;
+    private final DeviceDisk deviceDisk;
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
@@ -64,6 +68,7 @@ final class XenBackend {
         this.domid = domid;
         this.device = device;
         this.rings = new XenRings(tap, domid, device);
+        this.deviceDisk = new DeviceDisk(tap, "xen " + domid + "/" + device);
     }
 
     // ---- looking
@@ -94,7 +99,7 @@ final class XenBackend {
     private CompletableFuture<Boolean> lookNow() {
         return nodes().thenCompose(nodes -> {
             if (nodes.frontend().isEmpty()) {
-                return step(XenbusPlan.next(seen(nodes, XenbusState.UNKNOWN, true)), nodes);
+                return step(seen(nodes, XenbusState.UNKNOWN, true), nodes);
             }
             XenStorePath its = watchFrontend(nodes.frontend().get());
             return tap.store().readIfPresent(its.child("state")).thenCompose(state -> {
@@ -105,7 +110,7 @@ final class XenBackend {
                         ? FrontendNodes.read(tap.store(), its, tap.maxQueues())
                                 .handle((now, wrong) -> wrong == null && now.equals(rings.published()))
                         : CompletableFuture.completedFuture(true);
-                return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, theirs, sameRings)), nodes));
+                return same.thenCompose(sameRings -> step(seen(nodes, theirs, sameRings), nodes));
             });
         });
     }
@@ -200,7 +205,8 @@ final class XenBackend {
 
     // ---- steps
 
-    private CompletableFuture<Boolean> step(XenbusPlan.Step step, Nodes nodes) {
+    private CompletableFuture<Boolean> step(XenbusPlan.Seen seen, Nodes nodes) {
+        XenbusPlan.Step step = XenbusPlan.next(seen);
         XenTap.LOG.debug("{}: {}", this, step);
         return switch (step) {
             case NONE -> CompletableFuture.completedFuture(false);
@@ -209,14 +215,29 @@ final class XenBackend {
             case DISCONNECT -> drainRings().thenApply(ok -> true);
             case SAY_CONNECTED -> say(XenbusState.CONNECTED);
             case SAY_CLOSING -> say(XenbusState.CLOSING);
-            case SAY_CLOSED -> say(XenbusState.CLOSED);
-            case FORGET -> {
-                isOver = true;
-                unwatchFrontend();
-                tap.forget(this);
-                yield CompletableFuture.completedFuture(false);
-            }
+            case SAY_CLOSED -> releaseUnlessItComesBack(seen).thenCompose(ok -> say(XenbusState.CLOSED));
+            case FORGET -> deviceDisk.release().handleAsync((ok, failure) -> forget(failure), tap.control());
         };
+    }
+
+    /** Who is told that it is closed may use what is below it, so files are flushed and closed before; but a guest that loads its driver anew keeps its disk. */
+    private CompletableFuture<Void> releaseUnlessItComesBack(XenbusPlan.Seen seen) {
+        return seen.isOnline() && seen.frontend() != XenbusState.UNKNOWN
+                ? CompletableFuture.completedFuture(null)
+                : deviceDisk.release();
+    }
+
+    /** Ends this backend, unless there is a new device of the same number meanwhile: then there is more to do. */
+    private boolean forget(@Nullable Throwable failure) {
+        if (failure != null) {
+            XenTap.LOG.error("{}: {}", this, XenTap.causeOf(failure).getMessage());
+        }
+        unwatchFrontend();
+        if (!lookAgain) {
+            isOver = true;
+            tap.forget(this);
+        }
+        return lookAgain;
     }
 
     /** Writes the own state, unless the device is gone meanwhile: it must not come back as a node without the others. */
@@ -232,43 +253,33 @@ final class XenBackend {
                     }
                     List<CompletableFuture<Void>> all = new ArrayList<>();
                     values.forEach((name, value) -> all.add(view.write(path.child(name), value)));
+                    if (state == XenbusState.INIT_WAIT || state == XenbusState.CONNECTED) {
+                        all.add(view.remove(path.child("error"))); // of an earlier attempt
+                    }
                     all.add(view.write(path.child("state"), state.text()));
                     return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
                 }));
     }
 
-    private Disk findDisk(Nodes nodes) throws StageException {
+    private CompletableFuture<Disk> acquireDisk(Nodes nodes) {
         if (nodes.frontendId().isPresent() && !nodes.frontendId().get().strip().equals(Integer.toString(domid))) {
-            throw new StageException("its frontend-id is not " + domid);
+            return CompletableFuture.failedFuture(new StageException("its frontend-id is not " + domid));
         }
-        String name = nodes.params();
-        for (String prefix : List.of("aio:", "vhd:", "tap:")) {
-            if (name.startsWith(prefix)) {
-                name = name.substring(prefix.length()); // what libxl puts before the target
-            }
-        }
-        Optional<Disk> found = tap.disks().find(name);
-        if (found.isEmpty()) {
-            throw new StageException(
-                    "no disk '" + Printable.of(name) + "' is served; its params (xl: target=) name one of "
-                            + tap.disks().all().stream()
-                                    .map(each -> "'" + each.name() + "'")
-                                    .toList());
-        }
-        return found.get();
+        return deviceDisk.acquire(nodes.params());
     }
 
     private CompletableFuture<Void> offer(Nodes nodes) {
-        Geometry geometry;
-        try {
-            geometry = findDisk(nodes).geometry();
-        } catch (StageException e) {
-            return CompletableFuture.failedFuture(e);
-        }
-        Map<String, String> values = features(geometry);
-        values.put("max-ring-page-order", Integer.toString(FrontendNodes.MAX_PAGE_ORDER));
-        values.put("multi-queue-max-queues", Integer.toString(tap.maxQueues()));
-        return write(values, XenbusState.INIT_WAIT);
+        return acquireDisk(nodes).thenCompose(wanted -> {
+            Map<String, String> values = features(wanted.geometry());
+            values.put("max-ring-page-order", Integer.toString(FrontendNodes.MAX_PAGE_ORDER));
+            values.put("multi-queue-max-queues", Integer.toString(tap.maxQueues()));
+            if (tap.disks().find("").filter(standard -> standard == wanted).isPresent()) {
+                // libxl gives QEMU nbd+unix:///?socket=THIS for the time before the guest has its own driver: always
+                // the default export.
+                tap.settings().nbdSocket().ifPresent(socket -> values.put("physical-device-path", socket.toString()));
+            }
+            return write(values, XenbusState.INIT_WAIT);
+        });
     }
 
     private static Map<String, String> features(Geometry geometry) {
@@ -295,12 +306,10 @@ final class XenBackend {
     // ---- rings
 
     private CompletableFuture<Void> connect(Nodes nodes) {
-        Disk wanted;
-        try {
-            wanted = findDisk(nodes);
-        } catch (StageException e) {
-            return CompletableFuture.failedFuture(e);
-        }
+        return acquireDisk(nodes).thenCompose(wanted -> connect(nodes, wanted));
+    }
+
+    private CompletableFuture<Void> connect(Nodes nodes, Disk wanted) {
         boolean readOnly =
                 wanted.geometry().has(Feature.READ_ONLY) || !nodes.mode().startsWith("w");
         if (!wanted.geometry().has(Feature.READ_ONLY) && readOnly) {
@@ -348,6 +357,29 @@ final class XenBackend {
                                             drained -> CompletableFuture.<Void>failedFuture(XenTap.causeOf(failure))))
                     .thenCompose(result -> result);
         });
+    }
+
+    /** Returns what is known of the device, if it is connected. */
+    CompletableFuture<Optional<DeviceStatus>> status() {
+        Disk used = disk;
+        List<RequestStream> streams = rings.streams();
+        if (used == null || streams.isEmpty()) {
+            return CompletableFuture.completedFuture(Optional.empty());
+        }
+        List<CompletableFuture<Integer>> counts = new ArrayList<>();
+        for (RequestStream stream : streams) {
+            counts.add(CompletableFuture.supplyAsync(stream::inFlight, stream.eventLoop())
+                    .completeOnTimeout(-1, STREAM_ANSWER_MILLIS, TimeUnit.MILLISECONDS));
+        }
+        return FrontendNodes.all(counts)
+                .thenApply(found -> Optional.of(new DeviceStatus(
+                        domid,
+                        device,
+                        used,
+                        streams,
+                        found.contains(-1)
+                                ? -1
+                                : found.stream().mapToInt(each -> each).sum())));
     }
 
     private void resize(Geometry geometry) {

@@ -3,6 +3,7 @@ package io.blocktap.pipeline.tap.xen;
 import io.blocktap.pipeline.ChainHandler;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.RefusedException;
+import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.Session;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.codec.blkif.BlkifCodec;
@@ -48,6 +49,11 @@ final class XenRings {
     /** Returns what the frontend had published of the rings that are served. */
     List<XenRing> published() {
         return published;
+    }
+
+    /** Returns the streams of the rings that are served. */
+    List<RequestStream> streams() {
+        return served.stream().map(ring -> ring.chain().stream()).toList();
     }
 
     /** Serves all rings, or none. None may be served yet. */

@@ -20,11 +20,13 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,7 +41,7 @@ final class XenTap implements Tap {
 
     private static final int OPEN_SECONDS = 10;
 
-    private final int maxQueues;
+    private final XenSettings settings;
     private final DiskRegistry disks;
     private final TapLoops loops;
     private final EventLoop control;
@@ -55,8 +57,10 @@ final class XenTap implements Tap {
     @SuppressWarnings("NullAway.Init") // by start
     private XenStorePath directory;
 
-    private XenTap(int maxQueues, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
-        this.maxQueues = maxQueues;
+    private @Nullable StatusFile status; // set by open, before anybody else has the tap
+
+    private XenTap(XenSettings settings, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
+        this.settings = settings;
         this.disks = disks;
         this.loops = loops;
         this.grants = grants;
@@ -64,7 +68,7 @@ final class XenTap implements Tap {
     }
 
     /** Opens the devices of Xen and begins to watch. May wait. */
-    static XenTap open(String kind, int maxQueues, DiskRegistry disks, TapLoops loops) throws StageException {
+    static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops) throws StageException {
         XenDevices devices = XenDevices.ofThisMachine();
         GrantDevice grants;
         try {
@@ -72,16 +76,18 @@ final class XenTap implements Tap {
         } catch (TapException e) {
             throw new StageException("xen: " + e.getMessage(), e);
         }
-        XenTap tap = new XenTap(maxQueues, disks, loops, grants);
+        XenTap tap = new XenTap(settings, disks, loops, grants);
         boolean isOpen = false;
         try {
             for (EventExecutor loop : loops.group()) {
                 EventLoop eventLoop = (EventLoop) loop;
                 tap.events.put(eventLoop, EventChannels.open(eventLoop, devices).get(OPEN_SECONDS, TimeUnit.SECONDS));
             }
-            CompletableFuture.supplyAsync(() -> tap.start(kind), tap.control)
+            CompletableFuture.supplyAsync(() -> tap.start(settings.kind()), tap.control)
                     .thenCompose(started -> started)
                     .get(OPEN_SECONDS, TimeUnit.SECONDS);
+            settings.statusFolder()
+                    .ifPresent(folder -> tap.status = new StatusFile(folder, settings.kind(), tap::deviceStatus));
             isOpen = true;
             return tap;
         } catch (ExecutionException e) {
@@ -200,7 +206,11 @@ final class XenTap implements Tap {
     }
 
     int maxQueues() {
-        return maxQueues;
+        return settings.maxQueues();
+    }
+
+    XenSettings settings() {
+        return settings;
     }
 
     DiskRegistry disks() {
@@ -230,6 +240,19 @@ final class XenTap implements Tap {
 
     void forget(XenBackend backend) {
         backends.values().remove(backend);
+    }
+
+    /** Asks what is connected, and how it fares. Any thread. */
+    private CompletableFuture<List<DeviceStatus>> deviceStatus() {
+        return CompletableFuture.supplyAsync(
+                        () -> {
+                            List<CompletableFuture<Optional<DeviceStatus>>> all = new ArrayList<>();
+                            backends.values().forEach(backend -> all.add(backend.status()));
+                            return FrontendNodes.all(all);
+                        },
+                        control)
+                .thenCompose(asked -> asked)
+                .thenApply(found -> found.stream().flatMap(Optional::stream).toList());
     }
 
     // ---- the tap
@@ -268,6 +291,10 @@ final class XenTap implements Tap {
     }
 
     private void closeDevices() {
+        StatusFile file = status;
+        if (file != null) {
+            file.close();
+        }
         events.values().forEach(EventChannels::close);
         grants.close();
     }
