@@ -73,9 +73,11 @@ public final class LoadSession {
     }
 
     private BlockClient connect(Target target, int depth, int bytes) throws IOException {
-        CompletableFuture<BlockClient> connecting = target.protocol() == Target.Protocol.LOOPBACK
-                ? LoopbackClient.connect(group, target, depth, bytes)
-                : NbdClient.connect(group, target, depth, bytes);
+        CompletableFuture<BlockClient> connecting = switch (target.protocol()) {
+            case LOOPBACK -> LoopbackClient.connect(group, target, depth, bytes);
+            case XEN -> XenClient.connect(group, target, depth, bytes);
+            case NBD_UNIX, NBD_TCP -> NbdClient.connect(group, target, depth, bytes);
+        };
         return join(connecting.orTimeout(CONNECT_SECONDS, TimeUnit.SECONDS));
     }
 

@@ -11,7 +11,7 @@ import java.nio.charset.StandardCharsets;
  * Where a client connects, read from a URI as taps print them.
  *
  * @param protocol how to speak
- * @param place path of the unix socket, or HOST:PORT
+ * @param place path of the unix socket, HOST:PORT, or the backend's directory in xenstore
  * @param disk the disk's name; empty for the default one
  */
 public record Target(Protocol protocol, String place, String disk) {
@@ -19,6 +19,8 @@ public record Target(Protocol protocol, String place, String disk) {
     public enum Protocol {
         /** A ring in shared memory, arranged over a unix socket. */
         LOOPBACK,
+        /** A Xen ring within one domain, arranged over xenstore. */
+        XEN,
         /** NBD over a unix socket. */
         NBD_UNIX,
         /** NBD over TCP. */
@@ -26,7 +28,8 @@ public record Target(Protocol protocol, String place, String disk) {
     }
 
     private static final String FORMS =
-            "; write nbd+unix:///DISK?socket=PATH, nbd://HOST:PORT/DISK or loopback:unix=PATH,disk=DISK";
+            "; write nbd+unix:///DISK?socket=PATH, nbd://HOST:PORT/DISK or loopback:unix=PATH,disk=DISK or"
+                    + " xen:/local/domain/0/backend/bench,disk=DISK";
 
     /**
      * Reads a URI.
@@ -35,7 +38,10 @@ public record Target(Protocol protocol, String place, String disk) {
      */
     public static Target parse(String uri) throws ConfigException {
         if (uri.startsWith("loopback:")) {
-            return loopback(uri);
+            return ring(uri, Protocol.LOOPBACK, "unix");
+        }
+        if (uri.startsWith("xen:")) {
+            return ring(uri, Protocol.XEN, "directory");
         }
         try {
             URI parsed = new URI(uri);
@@ -64,19 +70,22 @@ public record Target(Protocol protocol, String place, String disk) {
         throw new ConfigException("'" + uri + "': it names no socket" + FORMS);
     }
 
-    private static Target loopback(String uri) throws ConfigException {
-        String path = "";
+    private static Target ring(String uri, Protocol protocol, String key) throws ConfigException {
+        String place = "";
         String disk = "";
         for (StageText.Setting setting : StageText.parse(uri).settings()) {
-            switch (setting.key()) {
-                case "", "unix" -> path = setting.value();
-                case "disk" -> disk = setting.value();
-                default -> throw new ConfigException("'" + uri + "': no '" + setting.key() + "' here" + FORMS);
+            if (setting.key().isEmpty() || setting.key().equals(key)) {
+                place = setting.value();
+            } else if (setting.key().equals("disk")) {
+                disk = setting.value();
+            } else {
+                throw new ConfigException("'" + uri + "': no '" + setting.key() + "' here" + FORMS);
             }
         }
-        if (path.isEmpty()) {
-            throw new ConfigException("'" + uri + "': it names no socket" + FORMS);
+        if (place.isEmpty()) {
+            throw new ConfigException(
+                    "'" + uri + "': it names no " + (protocol == Protocol.XEN ? key : "socket") + FORMS);
         }
-        return new Target(Protocol.LOOPBACK, path, disk);
+        return new Target(protocol, place, disk);
     }
 }

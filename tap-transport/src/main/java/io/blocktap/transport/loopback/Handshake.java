@@ -1,6 +1,7 @@
 package io.blocktap.transport.loopback;
 
 import io.blocktap.transport.TapException;
+import io.blocktap.transport.frontend.FrontGeometry;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.BlkifLayout;
 import java.nio.ByteBuffer;
@@ -105,7 +106,7 @@ final class Handshake {
         return new Hello(BlkifLayout.values()[abi], 1 << order, dataPages, new String(name, StandardCharsets.UTF_8));
     }
 
-    static ByteBuffer geometry(int type, LoopbackGeometry geometry, int dataPages) {
+    static ByteBuffer geometry(int type, FrontGeometry geometry, int dataPages) {
         return message(type, WELCOME_BYTES)
                 .putLong(16, geometry.capacitySectors())
                 .putInt(24, geometry.logicalBlockBytes())
@@ -116,11 +117,11 @@ final class Handshake {
                 .putInt(44, dataPages);
     }
 
-    static LoopbackGeometry parseGeometry(ByteBuffer message) throws TapException {
+    static FrontGeometry parseGeometry(ByteBuffer message) throws TapException {
         if (message.limit() != WELCOME_BYTES) {
             throw new TapException("a geometry of " + message.limit() + " bytes; it has " + WELCOME_BYTES);
         }
-        return new LoopbackGeometry(
+        return new FrontGeometry(
                 message.getLong(16),
                 message.getInt(24),
                 message.getInt(28),

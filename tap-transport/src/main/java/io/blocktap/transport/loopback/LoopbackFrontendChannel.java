@@ -1,14 +1,11 @@
 package io.blocktap.transport.loopback;
 
-import io.blocktap.transport.DoorbellChannel;
 import io.blocktap.transport.FdPoll;
 import io.blocktap.transport.TapException;
+import io.blocktap.transport.frontend.FrontChannel;
 import io.blocktap.transport.memory.MappedRegion;
-import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.BlkifLayout;
-import io.blocktap.transport.ring.FrontRing;
-import io.blocktap.transport.ring.RingProtocolException;
 import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.NativeException;
 import io.blocktap.transport.sys.SeqPacketSocket;
@@ -21,44 +18,24 @@ import java.net.SocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.AlreadyConnectedException;
 import java.nio.channels.ClosedChannelException;
-import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The frontend's end of a loopback ring: {@code new Bootstrap().channel(LoopbackFrontendChannel.class).connect(new LoopbackAddress(path))}. Any
- * process that may use the socket can run one.
- *
- * <p>Requests are issued with {@link #issue}; those that the ring has no slot for wait in order. {@link #publish} shows them to blocktap; issue a
- * batch, then publish once. {@link LoopbackFrontend} is the comfortable way to use it.
+ * process that may use the socket can run one. {@link LoopbackFrontend} is the comfortable way to use it.
  *
  * <p>Threads: the channel's event loop, for everything but the {@code Channel} methods.
  */
-public final class LoopbackFrontendChannel extends DoorbellChannel {
-    /** Most rounds in which responses are taken before other channels of the loop get their turn. */
-    private static final int ROUNDS_PER_TURN = 64;
-
-    /** ABI of the ring; set before connecting. */
-    private final BlkifLayout layout;
-
-    private final int ringPages;
-    private final int dataPages;
-    private final List<FrontRequest> requests = new ArrayList<>();
-    private final ArrayDeque<FrontRequest> waiting = new ArrayDeque<>();
-    private final List<Runnable> geometryListeners = new ArrayList<>();
+public final class LoopbackFrontendChannel extends FrontChannel {
     private @Nullable SeqPacketSocket socket;
     private @Nullable FdPoll socketPoll;
     private @Nullable ChannelPromise connecting;
     private @Nullable Future<?> connectTimeout;
     private @Nullable LoopbackAddress remote;
-    private @Nullable MappedRegion region;
-    private @Nullable FrontRing ring;
     private @Nullable Fd kick;
     private @Nullable Fd call;
-    private @Nullable LoopbackGeometry geometry;
-    private int nextPage;
 
     /** Makes an unconnected channel with a ring of one page and 1024 data pages. */
     public LoopbackFrontendChannel() {
@@ -73,10 +50,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
      * @param dataPages 4 KiB pages for the data of all requests, 1 to 16384
      */
     public LoopbackFrontendChannel(BlkifLayout layout, int ringPages, int dataPages) {
-        super(null);
-        this.layout = layout;
-        this.ringPages = ringPages;
-        this.dataPages = dataPages;
+        super(layout, ringPages, dataPages);
     }
 
     // ---- connecting
@@ -121,7 +95,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
     }
 
     private void sayHello(SeqPacketSocket connected, LoopbackAddress address) throws IOException {
-        ByteBuffer hello = Handshake.hello(new Handshake.Hello(layout, ringPages, dataPages, address.diskName()));
+        ByteBuffer hello = Handshake.hello(new Handshake.Hello(layout(), ringPages(), dataPages(), address.diskName()));
         try {
             connected.send(hello);
         } catch (NativeException e) {
@@ -207,10 +181,7 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
                     taken = true;
                 }
                 case Handshake.REFUSED -> fail(new TapException("refused: " + Handshake.parseRefused(data)));
-                case Handshake.GEOMETRY -> {
-                    geometry = Handshake.parseGeometry(data);
-                    geometryListeners.forEach(Runnable::run);
-                }
+                case Handshake.GEOMETRY -> tellGeometry(Handshake.parseGeometry(data));
                 default -> throw new TapException("unknown message type " + Handshake.type(data));
             }
         } finally {
@@ -238,15 +209,12 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         try (Fd memory = fds.get(0)) {
             kick = fds.get(1);
             call = fds.get(2);
-            geometry = Handshake.parseGeometry(data);
-            if (Handshake.dataPages(data) != dataPages) {
+            tellGeometry(Handshake.parseGeometry(data));
+            if (Handshake.dataPages(data) != dataPages()) {
                 throw new TapException(
-                        Handshake.dataPages(data) + " data pages were given, " + dataPages + " were asked for");
+                        Handshake.dataPages(data) + " data pages were given, " + dataPages() + " were asked for");
             }
-            MappedRegion mapped = MappedRegion.shared(memory, (ringPages + dataPages) * Blkif.PAGE_BYTES);
-            region = mapped;
-            ring = new FrontRing(mapped.view(), layout, ringPages);
-            nextPage = ringPages;
+            attach(MappedRegion.shared(memory, (ringPages() + dataPages()) * Blkif.PAGE_BYTES));
         }
         watch(fds.get(2)).addListener((Future<Object> future) -> {
             if (!future.isSuccess()) {
@@ -263,194 +231,25 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         });
     }
 
-    // ---- issuing
-
-    /** Returns what the disk looks like now; once connected. */
-    public LoopbackGeometry geometry() {
-        return java.util.Objects.requireNonNull(geometry, "not connected");
-    }
-
-    /** Calls the task on the loop after each change of the geometry. */
-    public void onGeometryChange(Runnable task) {
-        geometryListeners.add(task);
-    }
-
-    private FrontRing ring() {
-        return java.util.Objects.requireNonNull(ring, "not connected");
-    }
-
-    /** Returns the number of slots of the ring; once connected. */
-    public int slots() {
-        return ring().slots();
-    }
-
-    /** Returns how many requests were issued and have not ended, waiting ones included. */
-    public int outstanding() {
-        return (ring == null ? 0 : ring().inFlight()) + waiting.size();
-    }
-
-    /** Returns the most segments of one request: what the disk allows, as far as one indirect page describes it. */
-    int maxSegments() {
-        int indirect = Math.min(geometry().maxIndirectSegments(), Blkif.SEGMENTS_PER_INDIRECT_PAGE);
-        return Math.max(Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST, indirect);
-    }
-
-    /**
-     * Makes a request with data pages of its own, for as long as the channel lives.
-     *
-     * @param maxBytes most data that it will carry: up to 44 KiB, or, if the disk has indirect requests, 4 KiB times their segments; 0
-     *     for flushes and discards
-     * @throws IllegalStateException if the shared memory has no pages left
-     */
-    public FrontRequest newRequest(int maxBytes) {
-        int pages = (maxBytes + Blkif.PAGE_BYTES - 1) / Blkif.PAGE_BYTES;
-        int most = maxSegments();
-        boolean indirect = pages > Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST;
-        if (pages > most) {
-            throw new IllegalArgumentException(
-                    maxBytes + " bytes; this disk takes at most " + most * Blkif.PAGE_BYTES + " in a request");
-        }
-        int needed = pages + (indirect ? 1 : 0);
-        if (nextPage + needed > ringPages + dataPages) {
-            throw new IllegalStateException("all " + dataPages + " data pages are taken; connect with more");
-        }
-        MappedRegion mapped = java.util.Objects.requireNonNull(region);
-        RegionBuf data = new RegionBuf(mapped, nextPage * Blkif.PAGE_BYTES, maxBytes);
-        FrontRequest request =
-                new FrontRequest(requests.size(), nextPage, pages, indirect ? nextPage + pages : -1, data);
-        nextPage += needed;
-        requests.add(request);
-        return request;
-    }
-
-    /**
-     * Issues a request that was {@linkplain FrontRequest#describe described}. It goes into the ring now or, if that is full, as soon as a slot is free.
-     *
-     * @param listener told when it has ended
-     */
-    public void issue(FrontRequest request, FrontRequest.Listener listener) {
-        if (request.inFlight) {
-            throw new IllegalStateException("in flight");
-        }
-        if (request.operation <= Blkif.BLKIF_OP_WRITE && request.sectors > request.pages * Blkif.SECTORS_PER_PAGE) {
-            throw new IllegalArgumentException(request.sectors + " sectors in " + request.pages + " pages");
-        }
-        request.inFlight = true;
-        request.listener = listener;
-        if (!isActive()) {
-            end(request, FrontRequest.CONNECTION_LOST);
-        } else if (ring().free() > 0 && waiting.isEmpty()) {
-            put(request);
-        } else {
-            waiting.add(request);
-        }
-    }
-
-    private void put(FrontRequest request) {
-        FrontRing current = ring();
-        ByteBuffer memory = current.memory();
-        int slot = current.put();
-        memory.put(slot + BlkifLayout.OPERATION, (byte) request.operation);
-        memory.putLong(slot + layout.id(), request.index);
-        memory.putLong(slot + layout.sectorNumber(), request.sector);
-        if (request.operation == Blkif.BLKIF_OP_DISCARD) {
-            memory.put(slot + BlkifLayout.DISCARD_FLAG, (byte) 0);
-            memory.putLong(slot + layout.discardNrSectors(), request.sectors);
-            return;
-        }
-        int segments = (request.sectors + Blkif.SECTORS_PER_PAGE - 1) / Blkif.SECTORS_PER_PAGE;
-        if (segments <= Blkif.BLKIF_MAX_SEGMENTS_PER_REQUEST) {
-            memory.put(slot + BlkifLayout.NR_SEGMENTS, (byte) segments);
-            memory.putShort(slot + BlkifLayout.HANDLE, (short) 0);
-            putSegments(request, slot + layout.segment(0), segments);
-        } else {
-            memory.put(slot + BlkifLayout.OPERATION, (byte) Blkif.BLKIF_OP_INDIRECT);
-            memory.put(slot + BlkifLayout.INDIRECT_OP, (byte) request.operation);
-            memory.putShort(slot + BlkifLayout.INDIRECT_NR_SEGMENTS, (short) segments);
-            memory.putShort(slot + layout.indirectHandle(), (short) 0);
-            memory.putInt(slot + layout.indirectGref(0), request.indirectPage);
-            putSegments(request, request.indirectPage * Blkif.PAGE_BYTES, segments);
-        }
-    }
-
-    private void putSegments(FrontRequest request, int offset, int segments) {
-        ByteBuffer memory = ring().memory();
-        int left = request.sectors;
-        for (int i = 0; i < segments; i++) {
-            int at = offset + i * BlkifLayout.SEGMENT_BYTES;
-            memory.putInt(at + BlkifLayout.SEGMENT_GREF, request.firstPage + i);
-            memory.put(at + BlkifLayout.SEGMENT_FIRST_SECT, (byte) 0);
-            memory.put(at + BlkifLayout.SEGMENT_LAST_SECT, (byte) (Math.min(left, Blkif.SECTORS_PER_PAGE) - 1));
-            left -= Blkif.SECTORS_PER_PAGE;
-        }
-    }
-
-    /** Shows blocktap what was issued, and rings its doorbell if it asked for it. */
-    public void publish() {
-        FrontRing current = ring;
-        Fd doorbell = kick;
-        if (current != null && doorbell != null && isActive() && current.publish()) {
-            Doorbell.ring(doorbell);
-        }
-    }
-
-    // ---- responses
+    // ---- for the ring
 
     @Override
-    protected boolean takeAll() {
-        FrontRing current = ring;
-        if (current == null) {
-            return false;
-        }
-        try {
-            for (int round = 0; round < ROUNDS_PER_TURN; round++) {
-                int slot;
-                // A listener may close the channel, and the ring's memory is gone then.
-                while (isActive() && (slot = current.take()) >= 0) {
-                    ended(current.memory(), slot);
-                }
-                while (isActive() && !waiting.isEmpty() && current.free() > 0) {
-                    put(waiting.remove());
-                }
-                publish();
-                pipeline().fireChannelReadComplete();
-                if (!isActive() || !current.arm()) {
-                    return false;
-                }
-            }
-            return true;
-        } catch (RingProtocolException e) {
-            pipeline().fireExceptionCaught(e);
-            close();
-            return false;
-        }
+    protected int grefOf(int page) {
+        return page; // the tap takes page numbers of the memfd for grants
     }
 
-    private void ended(ByteBuffer memory, int slot) {
-        long id = memory.getLong(slot + BlkifLayout.RESPONSE_ID);
-        int operation = memory.get(slot + BlkifLayout.RESPONSE_OPERATION) & 0xff;
-        int status = memory.getShort(slot + BlkifLayout.RESPONSE_STATUS);
-        FrontRequest request = id >= 0 && id < requests.size() ? requests.get((int) id) : null;
-        if (request == null || !request.inFlight || operation != request.operation) {
-            throw new RingProtocolException("response " + id + " for operation " + operation + " answers no request");
-        }
-        end(request, status);
-    }
-
-    private void end(FrontRequest request, int status) {
-        request.inFlight = false;
-        try {
-            request.listener.ended(request, status);
-        } catch (RuntimeException e) {
-            pipeline().fireExceptionCaught(e); // the other requests' responses must not be lost with it
+    @Override
+    protected void notifyBackend() {
+        Fd doorbell = kick;
+        if (doorbell != null) {
+            Doorbell.ring(doorbell);
         }
     }
 
     // ---- the end
 
     @Override
-    protected void doClose() throws Exception {
-        super.doClose();
+    protected void letGo() throws Exception {
         ChannelPromise promise = endConnecting();
         if (promise != null) {
             promise.tryFailure(new ClosedChannelException());
@@ -462,19 +261,6 @@ public final class LoopbackFrontendChannel extends DoorbellChannel {
         closeIfThere(socket);
         closeIfThere(kick);
         closeIfThere(call);
-        waiting.clear();
-        for (FrontRequest request : List.copyOf(requests)) {
-            if (request.inFlight) {
-                end(request, FrontRequest.CONNECTION_LOST);
-            }
-        }
-        MappedRegion mapped = region;
-        region = null;
-        ring = null;
-        if (mapped != null) {
-            requests.forEach(request -> request.data().pointNowhere());
-            mapped.release();
-        }
     }
 
     private static void closeIfThere(@Nullable AutoCloseable resource) throws Exception {

@@ -4,6 +4,7 @@ import io.blocktap.transport.FdPoll;
 import io.blocktap.transport.GuestCopies;
 import io.blocktap.transport.GuestMemory;
 import io.blocktap.transport.TapChannel;
+import io.blocktap.transport.frontend.FrontGeometry;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.BackRing;
@@ -94,7 +95,7 @@ public final class LoopbackTapChannel extends TapChannel {
     }
 
     /** Lets the frontend in: hands it the shared memory. Requests follow. On the loop, once. */
-    public void welcome(LoopbackGeometry geometry) {
+    public void welcome(FrontGeometry geometry) {
         if (!isOpen()) {
             return; // it went away meanwhile
         }
@@ -123,7 +124,7 @@ public final class LoopbackTapChannel extends TapChannel {
     }
 
     /** Tells the frontend that the disk has changed. On the loop. */
-    public void tellGeometry(LoopbackGeometry geometry) {
+    public void tellGeometry(FrontGeometry geometry) {
         if (!welcomed || !isOpen()) {
             return;
         }

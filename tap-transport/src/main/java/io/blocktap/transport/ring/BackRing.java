@@ -58,6 +58,11 @@ public final class BackRing {
         return reqCons - rspProdPrivate;
     }
 
+    /** Returns how many requests were taken, counted from any number; it wraps. */
+    public int taken() {
+        return reqCons;
+    }
+
     private void checkDistance(int reqProd) {
         if (Integer.compareUnsigned(reqProd - rspProdPrivate, slots) > 0) {
             throw new RingProtocolException("req_prod " + Integer.toUnsignedString(reqProd) + " is "

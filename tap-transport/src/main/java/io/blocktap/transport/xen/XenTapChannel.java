@@ -31,6 +31,7 @@ public final class XenTapChannel extends TapChannel {
     private final int remotePort;
     private final GrantedPages pages;
     private final XenMemory memory;
+    private @Nullable RingDoorbell doorbell;
     private int port = -1;
     private boolean notifyFailed;
 
@@ -78,7 +79,8 @@ public final class XenTapChannel extends TapChannel {
     protected void doRegister(ChannelPromise promise) {
         try {
             // It rings once at once: what the frontend put in before is taken then.
-            port = events.bindInterdomain(address.domid(), remotePort, rung -> lookNow());
+            doorbell = new RingDoorbell(events, eventLoop(), ring()::taken, this::lookNow);
+            port = events.bindInterdomain(address.domid(), remotePort, doorbell);
             setActive(true);
             promise.setSuccess();
         } catch (TapException e) {
@@ -101,6 +103,9 @@ public final class XenTapChannel extends TapChannel {
             return; // a failed registration closes twice
         }
         super.doClose();
+        if (doorbell != null) {
+            doorbell.close();
+        }
         if (port >= 0) {
             events.close(port);
         }

@@ -6,6 +6,9 @@ import static org.awaitility.Awaitility.await;
 
 import io.blocktap.transport.LoopKind;
 import io.blocktap.transport.OpenFds;
+import io.blocktap.transport.frontend.FrontChannel;
+import io.blocktap.transport.frontend.FrontGeometry;
+import io.blocktap.transport.frontend.FrontRequest;
 import io.blocktap.transport.ring.BlkifLayout;
 import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.SeqPacketSocket;
@@ -72,7 +75,7 @@ class LoopbackFrontendTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 5, 11, 12, 64, 256, 512, 4096})
     void splitsTransfersAsTheDiskAllows(int maxIndirectSegments) {
-        tap.geometry = new LoopbackGeometry(TestTap.SIZE_BYTES / 512, 512, 4096, 0, maxIndirectSegments, 0);
+        tap.geometry = new FrontGeometry(TestTap.SIZE_BYTES / 512, 512, 4096, 0, maxIndirectSegments, 0);
         tap.bind();
         try (LoopbackFrontend disk = tap.connect(new LoopbackFrontend.Options(BlkifLayout.X86_64, 1, 2, 1 << 20))) {
             ByteBuf data = random((2 << 20) + 512, maxIndirectSegments);
@@ -169,7 +172,7 @@ class LoopbackFrontendTest {
     void goesOnWhenAListenerThrows() throws Exception {
         tap.bind();
         try (LoopbackFrontend disk = tap.connect()) {
-            LoopbackFrontendChannel channel = disk.channel();
+            FrontChannel channel = disk.channel();
             CompletableFuture<Throwable> caught = new CompletableFuture<>();
             channel.pipeline().addLast(new ChannelInboundHandlerAdapter() {
                 @Override
@@ -194,12 +197,12 @@ class LoopbackFrontendTest {
     void tellsNewGeometry() throws Exception {
         tap.bind();
         try (LoopbackFrontend disk = tap.connect()) {
-            CompletableFuture<LoopbackGeometry> changed = new CompletableFuture<>();
+            CompletableFuture<FrontGeometry> changed = new CompletableFuture<>();
             disk.channel()
                     .eventLoop()
                     .submit(() -> disk.channel().onGeometryChange(() -> changed.complete(disk.geometry())))
                     .syncUninterruptibly();
-            LoopbackGeometry larger = new LoopbackGeometry(1L << 40, 4096, 8192, LoopbackGeometry.READ_ONLY, 3, 65536);
+            FrontGeometry larger = new FrontGeometry(1L << 40, 4096, 8192, FrontGeometry.READ_ONLY, 3, 65536);
             LoopbackTapChannel child = tap.awaitChannel(1);
 
             child.eventLoop().execute(() -> child.tellGeometry(larger));
@@ -272,7 +275,7 @@ class LoopbackFrontendTest {
         try (SeqPacketSocket fake = SeqPacketSocket.listenOn(tap.address.path());
                 Fd event = io.blocktap.transport.sys.Libc.eventFd()) {
             Map<String, Integer> fds = OpenFds.count();
-            LoopbackGeometry geometry = tap.geometry;
+            FrontGeometry geometry = tap.geometry;
             answer(fake, Handshake.geometry(Handshake.WELCOME, geometry, 384), "0 descriptors; it has 3");
             answer(fake, Handshake.geometry(Handshake.WELCOME, geometry, 384), "2 descriptors", event, event);
             answer(fake, Handshake.geometry(Handshake.WELCOME, geometry, 7), "7 data pages", event, event, event);

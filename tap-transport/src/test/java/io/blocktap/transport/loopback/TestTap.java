@@ -3,6 +3,7 @@ package io.blocktap.transport.loopback;
 import static org.awaitility.Awaitility.await;
 
 import io.blocktap.transport.LoopKind;
+import io.blocktap.transport.frontend.FrontGeometry;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -27,8 +28,8 @@ final class TestTap implements AutoCloseable {
     final List<LoopbackTapChannel> channels = new CopyOnWriteArrayList<>();
     final List<RamDisk> disks = new CopyOnWriteArrayList<>();
 
-    volatile LoopbackGeometry geometry =
-            new LoopbackGeometry(SIZE_BYTES / 512, 512, 4096, LoopbackGeometry.FLUSH | LoopbackGeometry.DISCARD, 0, 0);
+    volatile FrontGeometry geometry =
+            new FrontGeometry(SIZE_BYTES / 512, 512, 4096, FrontGeometry.FLUSH | FrontGeometry.DISCARD, 0, 0);
     volatile Consumer<RamDisk> onDisk = disk -> {};
     private Channel server;
 

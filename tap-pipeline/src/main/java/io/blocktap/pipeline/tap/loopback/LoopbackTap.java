@@ -15,8 +15,8 @@ import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
 import io.blocktap.pipeline.tap.SteeredLoopGroup;
 import io.blocktap.transport.Printable;
 import io.blocktap.transport.TapChannelOption;
+import io.blocktap.transport.frontend.FrontGeometry;
 import io.blocktap.transport.loopback.LoopbackAddress;
-import io.blocktap.transport.loopback.LoopbackGeometry;
 import io.blocktap.transport.loopback.LoopbackServerChannel;
 import io.blocktap.transport.loopback.LoopbackTapChannel;
 import io.blocktap.transport.ring.Blkif;
@@ -134,12 +134,12 @@ final class LoopbackTap implements Tap {
         return BlkifFeatures.MAX_INDIRECT_SEGMENTS;
     }
 
-    private static LoopbackGeometry told(Geometry geometry) {
-        int flags = (geometry.has(Feature.READ_ONLY) ? LoopbackGeometry.READ_ONLY : 0)
-                | (geometry.has(Feature.FLUSH) ? LoopbackGeometry.FLUSH : 0)
-                | (geometry.has(Feature.DISCARD) ? LoopbackGeometry.DISCARD : 0)
-                | (geometry.has(Feature.ROTATIONAL) ? LoopbackGeometry.ROTATIONAL : 0);
-        return new LoopbackGeometry(
+    private static FrontGeometry told(Geometry geometry) {
+        int flags = (geometry.has(Feature.READ_ONLY) ? FrontGeometry.READ_ONLY : 0)
+                | (geometry.has(Feature.FLUSH) ? FrontGeometry.FLUSH : 0)
+                | (geometry.has(Feature.DISCARD) ? FrontGeometry.DISCARD : 0)
+                | (geometry.has(Feature.ROTATIONAL) ? FrontGeometry.ROTATIONAL : 0);
+        return new FrontGeometry(
                 geometry.sizeBytes() >> Blkif.SECTOR_SHIFT,
                 geometry.logicalBlockBytes(),
                 geometry.physicalBlockBytes(),

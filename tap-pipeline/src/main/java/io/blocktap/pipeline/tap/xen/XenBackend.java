@@ -6,6 +6,7 @@ import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
+import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.Printable;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.xen.store.Watch;
@@ -22,6 +23,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.event.Level;
 
 /**
  * The backend of one device of one guest: looks at both sides' nodes, asks {@link XenbusPlan} for the next step, takes it, and looks again, one step at a time.
@@ -39,6 +41,8 @@ final class XenBackend {
     private final XenStorePath path;
     private final int domid;
     private final int device;
+    private final LookPace pace = new LookPace(System::nanoTime);
+    private final LogLimiter slowed = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
     private boolean isLooking;
     private boolean lookAgain;
     private boolean isOver;
@@ -83,7 +87,23 @@ final class XenBackend {
             return;
         }
         isLooking = true;
+        long delayNanos = pace.nextDelayNanos();
+        if (delayNanos == 0) {
+            lookOnce();
+            return;
+        }
+        if (slowed.count() > 0) {
+            XenTap.LOG.warn("{}: its nodes change all the time; it is looked at 10 times a second", this);
+        }
+        tap.control().schedule(this::lookOnce, delayNanos, TimeUnit.NANOSECONDS);
+    }
+
+    private void lookOnce() {
         lookAgain = false;
+        if (isOver || tap.isStopping()) {
+            isLooking = false;
+            return;
+        }
         lookNow().whenComplete((wantsMore, failure) -> {
             isLooking = false;
             if (failure != null) {
@@ -339,13 +359,15 @@ final class XenBackend {
                     })
                     .thenRun(() -> {
                         lastError = "";
-                        XenTap.LOG.info(
-                                "{}: connected to disk '{}', {} ring(s) of {} page(s), {}",
-                                this,
-                                wanted.name(),
-                                published.size(),
-                                published.get(0).grefs().size(),
-                                published.get(0).layout());
+                        XenTap.LOG
+                                .atLevel(pace.isSlow() ? Level.DEBUG : Level.INFO)
+                                .log(
+                                        "{}: connected to disk '{}', {} ring(s) of {} page(s), {}",
+                                        this,
+                                        wanted.name(),
+                                        published.size(),
+                                        published.get(0).grefs().size(),
+                                        published.get(0).layout());
                         Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
                         resized = listener;
                         wanted.onGeometryChange(listener);
@@ -429,7 +451,9 @@ final class XenBackend {
             return;
         }
         lastError = message;
-        if (cause instanceof RuntimeException) {
+        if (pace.isSlow()) {
+            XenTap.LOG.debug("{}: {}", this, message);
+        } else if (cause instanceof RuntimeException) {
             XenTap.LOG.error("{}: {}", this, message, cause);
         } else {
             XenTap.LOG.error("{}: {}", this, message);

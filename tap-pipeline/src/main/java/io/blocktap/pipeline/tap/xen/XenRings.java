@@ -8,6 +8,7 @@ import io.blocktap.pipeline.Session;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.codec.blkif.BlkifCodec;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
+import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.Printable;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.xen.XenAddress;
@@ -20,6 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The rings of one device: one session of its disk, a channel a ring, spread over the event loops.
@@ -31,6 +33,7 @@ final class XenRings {
     private final int domid;
     private final int device;
     private final List<Ring> served = new ArrayList<>();
+    private final LogLimiter closings = new LogLimiter(TimeUnit.SECONDS.toNanos(1));
     private List<XenRing> published = List.of();
 
     /** A ring that is served. */
@@ -181,7 +184,11 @@ final class XenRings {
         }
         return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new))
                 .thenRunAsync(
-                        () -> XenTap.LOG.info("xen domain {} device {}: its rings are closed", domid, device),
+                        () -> {
+                            if (closings.count() > 0) {
+                                XenTap.LOG.info("xen domain {} device {}: its rings are closed", domid, device);
+                            }
+                        },
                         tap.control());
     }
 }

@@ -43,8 +43,9 @@ public final class XenTapFactory implements TapFactory {
                 OptionSpec.choice(
                         KIND,
                         "tap",
-                        List.of("tap", "vbd3"),
-                        "which backend directory is served: vbd3 is what xl of Xen 4.19 and later makes for backendtype=tap"),
+                        List.of("tap", "vbd3", "bench"),
+                        "which backend directory is served: vbd3 is what xl of Xen 4.19 and later makes for backendtype=tap; bench is"
+                                + " for blocktap's own frontend, no guest and no other server is concerned"),
                 OptionSpec.optional(MAX_QUEUES, OptionType.NUMBER, "most rings of a disk that are offered, 1 to 64")
                         .withDefault("4"),
                 OptionSpec.optional(

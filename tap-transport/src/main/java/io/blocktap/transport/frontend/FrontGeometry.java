@@ -1,7 +1,7 @@
-package io.blocktap.transport.loopback;
+package io.blocktap.transport.frontend;
 
 /**
- * What a loopback frontend is told about its disk.
+ * What a frontend is told about its disk.
  *
  * @param capacitySectors capacity in 512-byte sectors
  * @param logicalBlockBytes logical block size
@@ -10,7 +10,7 @@ package io.blocktap.transport.loopback;
  * @param maxIndirectSegments most segments in one INDIRECT request; 0 if there are none
  * @param discardGranularityBytes smaller discards have no effect; 0 if unknown
  */
-public record LoopbackGeometry(
+public record FrontGeometry(
         long capacitySectors,
         int logicalBlockBytes,
         int physicalBlockBytes,

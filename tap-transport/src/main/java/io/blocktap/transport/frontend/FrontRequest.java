@@ -1,11 +1,11 @@
-package io.blocktap.transport.loopback;
+package io.blocktap.transport.frontend;
 
 import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.Blkif;
 
 /**
  * A request that a frontend can issue again and again, with data pages of its own in the shared memory. Made by {@link
- * LoopbackFrontendChannel#newRequest}; issuing it allocates nothing.
+ * FrontChannel#newRequest}; issuing it allocates nothing.
  *
  * <p>Threads: the frontend channel's event loop. Between issue and completion the request belongs to the channel.
  */
