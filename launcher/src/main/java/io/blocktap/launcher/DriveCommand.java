@@ -10,7 +10,6 @@ import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.OptionParser;
 import io.netty.channel.EventLoopGroup;
 import java.io.IOException;
-import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import picocli.CommandLine.Command;
@@ -78,7 +77,7 @@ final class DriveCommand implements Callable<Integer>, CommonOptions.Holder {
                 rangeBytes,
                 seed);
         Target target = Target.parse(uri);
-        EventLoopGroup group = EventLoops.create(EventLoopKind.EPOLL, 1, Duration.ZERO);
+        EventLoopGroup group = EventLoops.create(EventLoopKind.EPOLL, 1);
         try {
             new LoadSession(group, spec.commandLine().getOut()).run(target, load);
         } catch (IOException e) {

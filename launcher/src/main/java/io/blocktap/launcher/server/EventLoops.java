@@ -27,6 +27,11 @@ public final class EventLoops {
         return Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
     }
 
+    /** Makes a group that sleeps as soon as there is nothing to do; see {@link #create(EventLoopKind, int, Duration)}. */
+    public static EventLoopGroup create(EventLoopKind kind, int threads) throws StageException {
+        return create(kind, threads, Duration.ZERO);
+    }
+
     /**
      * Makes a group whose threads are named {@code blocktap-loop-N}.
      *

@@ -15,7 +15,6 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -36,7 +35,7 @@ final class LoadSessionTest {
 
     @BeforeEach
     void makeLoops() throws Exception {
-        group = EventLoops.create(EventLoopKind.EPOLL, 1, Duration.ZERO);
+        group = EventLoops.create(EventLoopKind.EPOLL, 1);
         lines = new StringWriter();
     }
 

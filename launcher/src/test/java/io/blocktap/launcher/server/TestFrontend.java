@@ -7,7 +7,6 @@ import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.EventLoopGroup;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
@@ -23,7 +22,7 @@ public final class TestFrontend implements AutoCloseable {
 
     /** Connects to a disk of a loopback tap. */
     public static TestFrontend connect(Path socket, String disk) throws Exception {
-        EventLoopGroup group = EventLoops.create(EventLoopKind.EPOLL, 1, Duration.ZERO);
+        EventLoopGroup group = EventLoops.create(EventLoopKind.EPOLL, 1);
         LoopbackAddress address = new LoopbackAddress(socket.toString(), disk);
         return new TestFrontend(group, LoopbackFrontend.connect(group, address).get(10, TimeUnit.SECONDS));
     }
