@@ -18,6 +18,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -32,6 +33,9 @@ final class XenBackend {
     private static final int INFO_READ_ONLY = 4;
     private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
 
+    /** How often, a second apart, rings of a running guest are tried: the process that had them may not have ended yet. */
+    private static final int TAKEOVER_TRIES = 30;
+
     private final XenTap tap;
     private final XenStorePath path;
     private final int domid;
@@ -45,6 +49,8 @@ final class XenBackend {
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
+    private boolean isTakingOver;
+    private int takeoverTries;
 
     /** The nodes of the toolstack. */
     private record Nodes(
@@ -94,7 +100,7 @@ final class XenBackend {
     private CompletableFuture<Boolean> lookNow() {
         return nodes().thenCompose(nodes -> {
             if (nodes.frontend().isEmpty()) {
-                return step(XenbusPlan.next(seen(nodes, XenbusState.UNKNOWN, true)), nodes);
+                return step(seen(nodes, XenbusState.UNKNOWN, true), nodes);
             }
             XenStorePath its = watchFrontend(nodes.frontend().get());
             return tap.store().readIfPresent(its.child("state")).thenCompose(state -> {
@@ -105,7 +111,7 @@ final class XenBackend {
                         ? FrontendNodes.read(tap.store(), its, tap.maxQueues())
                                 .handle((now, wrong) -> wrong == null && now.equals(rings.published()))
                         : CompletableFuture.completedFuture(true);
-                return same.thenCompose(sameRings -> step(XenbusPlan.next(seen(nodes, theirs, sameRings)), nodes));
+                return same.thenCompose(sameRings -> step(seen(nodes, theirs, sameRings), nodes));
             });
         });
     }
@@ -200,12 +206,13 @@ final class XenBackend {
 
     // ---- steps
 
-    private CompletableFuture<Boolean> step(XenbusPlan.Step step, Nodes nodes) {
+    private CompletableFuture<Boolean> step(XenbusPlan.Seen seen, Nodes nodes) {
+        XenbusPlan.Step step = XenbusPlan.next(seen);
         XenTap.LOG.debug("{}: {}", this, step);
         return switch (step) {
             case NONE -> CompletableFuture.completedFuture(false);
             case OFFER -> offer(nodes).thenApply(ok -> true);
-            case CONNECT -> connect(nodes).thenApply(ok -> true);
+            case CONNECT -> connect(nodes, seen.frontend()).thenApply(ok -> true);
             case DISCONNECT -> drainRings().thenApply(ok -> true);
             case SAY_CONNECTED -> say(XenbusState.CONNECTED);
             case SAY_CLOSING -> say(XenbusState.CLOSING);
@@ -294,7 +301,8 @@ final class XenBackend {
 
     // ---- rings
 
-    private CompletableFuture<Void> connect(Nodes nodes) {
+    private CompletableFuture<Void> connect(Nodes nodes, XenbusState theirState) {
+        isTakingOver = nodes.state() == XenbusState.CONNECTED;
         Disk wanted;
         try {
             wanted = findDisk(nodes);
@@ -314,7 +322,13 @@ final class XenBackend {
             }
             disk = wanted;
             return rings.serve(wanted, published)
-                    .thenCompose(ok -> {
+                    .thenCompose(ok -> isTakingOver && theirState == XenbusState.CONNECTED
+                            ? isTold(size(wanted.geometry()))
+                            : CompletableFuture.completedFuture(false))
+                    .thenCompose(isTold -> {
+                        if (isTold) {
+                            return CompletableFuture.<Void>completedFuture(null); // the guest need not notice
+                        }
                         Map<String, String> values = features(wanted.geometry());
                         values.putAll(size(wanted.geometry()));
                         values.put("sector-size", Integer.toString(SECTOR_BYTES));
@@ -330,6 +344,8 @@ final class XenBackend {
                     })
                     .thenRun(() -> {
                         lastError = "";
+                        isTakingOver = false;
+                        takeoverTries = 0;
                         XenTap.LOG.info(
                                 "{}: connected to disk '{}', {} ring(s) of {} page(s), {}",
                                 this,
@@ -348,6 +364,15 @@ final class XenBackend {
                                             drained -> CompletableFuture.<Void>failedFuture(XenTap.causeOf(failure))))
                     .thenCompose(result -> result);
         });
+    }
+
+    /** Completes with whether the nodes have these values already. */
+    private CompletableFuture<Boolean> isTold(Map<String, String> values) {
+        List<CompletableFuture<Boolean>> all = new ArrayList<>();
+        values.forEach((name, value) -> all.add(tap.store()
+                .readIfPresent(path.child(name))
+                .thenApply(present -> present.orElse("").equals(value))));
+        return FrontendNodes.all(all).thenApply(same -> !same.contains(false));
     }
 
     private void resize(Geometry geometry) {
@@ -392,6 +417,10 @@ final class XenBackend {
 
     /** Tells people in the log, and the toolstack in the device's {@code error} node. */
     private void failed(Throwable cause) {
+        boolean guestWaits = isTakingOver && !rings.areServed();
+        if (guestWaits && takeoverTries++ < TAKEOVER_TRIES) {
+            tap.control().schedule(this::look, 1, TimeUnit.SECONDS);
+        }
         String message = String.valueOf(cause.getMessage());
         if (message.equals(lastError)) {
             return;
@@ -410,7 +439,9 @@ final class XenBackend {
                         .thenCompose(there -> there.isEmpty()
                                 ? CompletableFuture.<Void>completedFuture(null)
                                 : view.write(path.child("error"), message)
-                                        .thenCompose(ok -> view.write(path.child("state"), XenbusState.CLOSED.text()))))
+                                        .thenCompose(ok -> guestWaits // with its disk, until it can be served again
+                                                ? CompletableFuture.<Void>completedFuture(null)
+                                                : view.write(path.child("state"), XenbusState.CLOSED.text()))))
                 .whenComplete((ok, failure) -> {
                     if (failure != null) {
                         XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());

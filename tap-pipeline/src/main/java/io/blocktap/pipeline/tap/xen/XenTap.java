@@ -7,6 +7,8 @@ import io.blocktap.pipeline.TapLoops;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
+import io.blocktap.transport.xen.RingTables;
+import io.blocktap.transport.xen.XenAddress;
 import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreConfig;
@@ -16,6 +18,7 @@ import io.blocktap.transport.xen.store.XenStorePath;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.EventExecutor;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -40,6 +43,7 @@ final class XenTap implements Tap {
     private static final int OPEN_SECONDS = 10;
 
     private final int maxQueues;
+    private final RingTables tables;
     private final DiskRegistry disks;
     private final TapLoops loops;
     private final EventLoop control;
@@ -55,8 +59,9 @@ final class XenTap implements Tap {
     @SuppressWarnings("NullAway.Init") // by start
     private XenStorePath directory;
 
-    private XenTap(int maxQueues, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
+    private XenTap(int maxQueues, RingTables tables, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
         this.maxQueues = maxQueues;
+        this.tables = tables;
         this.disks = disks;
         this.loops = loops;
         this.grants = grants;
@@ -64,15 +69,18 @@ final class XenTap implements Tap {
     }
 
     /** Opens the devices of Xen and begins to watch. May wait. */
-    static XenTap open(String kind, int maxQueues, DiskRegistry disks, TapLoops loops) throws StageException {
+    static XenTap open(String kind, int maxQueues, Path state, DiskRegistry disks, TapLoops loops)
+            throws StageException {
         XenDevices devices = XenDevices.ofThisMachine();
         GrantDevice grants;
+        RingTables tables;
         try {
+            tables = RingTables.open(state, kind);
             grants = GrantDevice.open(devices);
         } catch (TapException e) {
             throw new StageException("xen: " + e.getMessage(), e);
         }
-        XenTap tap = new XenTap(maxQueues, disks, loops, grants);
+        XenTap tap = new XenTap(maxQueues, tables, disks, loops, grants);
         boolean isOpen = false;
         try {
             for (EventExecutor loop : loops.group()) {
@@ -116,7 +124,31 @@ final class XenTap implements Tap {
                             XenStorePath.of("/local/domain/" + domid.orElse("0").strip() + "/backend/" + kind);
                     return store.watch(directory, this::changed);
                 })
-                .thenAccept(watch -> {});
+                .thenAccept(watch -> removeOldTables());
+    }
+
+    /** Removes the tables of devices that are gone: their guests ended while nobody served them. */
+    private void removeOldTables() {
+        try {
+            for (XenAddress ring : tables.list()) {
+                store.readIfPresent(directory.child(ring.domid() + "/" + ring.device() + "/frontend"))
+                        .thenAccept(there -> {
+                            if (there.isEmpty()) {
+                                removeTable(ring);
+                            }
+                        });
+            }
+        } catch (IOException e) {
+            LOG.warn("old tables of requests in flight are not removed: {}", e.toString());
+        }
+    }
+
+    private void removeTable(XenAddress ring) {
+        try {
+            tables.remove(ring);
+        } catch (IOException e) {
+            LOG.warn("{}: its old table of requests in flight is not removed: {}", ring, e.toString());
+        }
     }
 
     private final class StoreListener implements XenStoreListener {
@@ -205,6 +237,10 @@ final class XenTap implements Tap {
 
     DiskRegistry disks() {
         return disks;
+    }
+
+    RingTables tables() {
+        return tables;
     }
 
     GrantDevice grants() {

@@ -16,6 +16,8 @@ public final class XenTapFactory implements TapFactory {
 
     private static final String KIND = "kind";
     private static final String MAX_QUEUES = "max-queues";
+    private static final String STATE = "state";
+    private static final String DEFAULT_STATE = "/run/blocktap/xen";
 
     @Override
     public String name() {
@@ -36,7 +38,12 @@ public final class XenTapFactory implements TapFactory {
                         List.of("tap", "vbd3"),
                         "which backend directory is served: vbd3 is what xl of Xen 4.19 and later makes for backendtype=tap"),
                 OptionSpec.optional(MAX_QUEUES, OptionType.NUMBER, "most rings of a disk that are offered, 1 to 64")
-                        .withDefault("4"));
+                        .withDefault("4"),
+                OptionSpec.optional(
+                                STATE,
+                                OptionType.PATH,
+                                "directory for what is in flight, which the next start needs after a kill -9")
+                        .withDefault(DEFAULT_STATE));
     }
 
     @Override
@@ -50,6 +57,6 @@ public final class XenTapFactory implements TapFactory {
     @Override
     public Tap open(OptionValues values, DiskRegistry disks, TapLoops loops) throws StageException {
         check(values);
-        return XenTap.open(values.choice(KIND), (int) values.number(MAX_QUEUES), disks, loops);
+        return XenTap.open(values.choice(KIND), (int) values.number(MAX_QUEUES), values.path(STATE), disks, loops);
     }
 }
