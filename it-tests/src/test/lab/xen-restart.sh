@@ -43,7 +43,7 @@ while [ ! -e /tmp/stop ] && [ $n -lt ROUNDS ]; do
     echo GUEST-ROUND-$n >/dev/hvc0
 done
 umount /mnt || exit 7
-dmesg | grep -iE 'error|disabled|xvda' && exit 8
+dmesg | grep -iE 'I/O error|blkfront|disabled' && exit 8
 echo "$n rounds of 3 files verified, no error in dmesg"
 G
 sed -i "s/ROUNDS/$((2 * (kills + terms)))/" /tmp/guest.sh
