@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -32,6 +33,9 @@ final class FileOpener {
     private static final int EISDIR = 21;
     /** udev holds a lock of a device for some milliseconds when it was closed after writing, to look what is on it. */
     private static final int DEVICE_LOCK_TRIES = 20;
+
+    /** How often, 100 ms apart, a lock is tried that a process has which is about to end. */
+    private static final int ENDING_TRIES = 100;
 
     private final Path path;
     private final BlockFile.Access access;
@@ -83,6 +87,7 @@ final class FileOpener {
         if (caching == BlockFile.Caching.DIRECT) {
             Fd directFd = reopen(fd, Libc.directFlag());
             direct = directFd;
+            QemuLocks.hold(directFd, access); // io_uring may still write through it when the process is gone
             sector = Math.max(sector, probeSector(directFd));
         }
         boolean isInMemory = !isDevice && (type.equals("tmpfs") || type.equals("ramfs"));
@@ -165,21 +170,38 @@ final class FileOpener {
     // ---- the lock
 
     private void lock(Fd fd, String fileSystemType) throws StageException {
-        int result = QemuLocks.take(fd, access);
-        // NFS and CIFS make a byte range lock of flock, which would stand against our own byte locks.
-        if (result != -Errno.EAGAIN && !fileSystemType.startsWith("nfs") && !fileSystemType.startsWith("cifs")) {
-            int whole = lockWhole(fd);
-            result = result == 0 || whole == -Errno.EAGAIN ? whole : result;
+        int result = lockNow(fd, fileSystemType);
+        Optional<String> holder = Optional.empty();
+        for (int tried = 1; result == -Errno.EAGAIN && tried <= ENDING_TRIES; tried++) {
+            holder = LockHolder.of(path);
+            if (!LockHolder.isEnding(path)) {
+                break;
+            }
+            if (tried == 1) {
+                LOG.warn("{} is still in use by a process that is ending; waiting for it", path);
+            }
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
+            result = lockNow(fd, fileSystemType);
         }
         if (result == -Errno.EAGAIN) {
             throw new StageException(path + " is in use by another program"
-                    + LockHolder.of(path).map(holder -> ", " + holder).orElse("")
+                    + holder.map(each -> ", " + each).orElse("")
                     + (isWriter() ? "; two could destroy it" : ", which writes it")
                     + "; stop that one, or serve a copy");
         }
         if (result < 0) {
             LOG.warn("{} can not be locked ({}); make sure that nobody else writes it", path, Errno.describe(-result));
         }
+    }
+
+    private int lockNow(Fd fd, String fileSystemType) {
+        int result = QemuLocks.take(fd, access);
+        // NFS and CIFS make a byte range lock of flock, which would stand against our own byte locks.
+        if (result != -Errno.EAGAIN && !fileSystemType.startsWith("nfs") && !fileSystemType.startsWith("cifs")) {
+            int whole = lockWhole(fd);
+            result = result == 0 || whole == -Errno.EAGAIN ? whole : result;
+        }
+        return result;
     }
 
     private int lockWhole(Fd fd) {

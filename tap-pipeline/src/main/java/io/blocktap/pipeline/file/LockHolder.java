@@ -10,6 +10,31 @@ import java.util.Optional;
 final class LockHolder {
     private LockHolder() {}
 
+    /**
+     * Returns whether the file's lock will go by itself: its holder by {@code flock} was killed, and its last threads or requests are still in the kernel.
+     */
+    static boolean isEnding(Path file) {
+        try {
+            long device = (Long) Files.getAttribute(file, "unix:dev");
+            long inode = (Long) Files.getAttribute(file, "unix:ino");
+            Optional<String> process = find(Files.readAllLines(Path.of("/proc/locks")), device, inode);
+            return process.isPresent() && isEnding(process.get());
+        } catch (IOException | UnsupportedOperationException e) {
+            return false;
+        }
+    }
+
+    /** Looks at the state in {@code /proc/PID/stat}, behind the name in brackets: Z or X when the first thread has ended. */
+    private static boolean isEnding(String process) {
+        try {
+            String stat = Files.readString(Path.of("/proc", process, "stat"));
+            char state = stat.charAt(stat.lastIndexOf(')') + 2);
+            return state == 'Z' || state == 'X';
+        } catch (IOException e) {
+            return true;
+        }
+    }
+
     /** Returns the process with a lock by {@code flock} on the file, as "process 123 (java)"; empty if the kernel does not tell. */
     static Optional<String> of(Path file) {
         try {

@@ -49,6 +49,16 @@ final class QemuLocks {
         return 0;
     }
 
+    /** Holds a file's locks by one more descriptor of ours: what that one has under way in the kernel keeps others out even when this process is killed. */
+    static void hold(Fd fd, BlockFile.Access access) {
+        hold(fd, USED + CONSISTENT_READ);
+        if (access == BlockFile.Access.READ_WRITE) {
+            hold(fd, USED + WRITE);
+        }
+        hold(fd, NOT_SHARED + WRITE);
+        hold(fd, NOT_SHARED + RESIZE);
+    }
+
     private static int hold(Fd fd, int at) {
         return Libc.lockByteShared(fd, at);
     }

@@ -33,7 +33,7 @@ public class ResponseNotifyStress {
         front.publish();
         back.next(slot);
         back.next(slot);
-        back.respond(1, 0, 0);
+        back.respond(1, 0, 0, 0);
         back.publish();
         front.take();
     }
@@ -41,7 +41,7 @@ public class ResponseNotifyStress {
     /** The backend: the second response. */
     @Actor
     public void backend(ZZ_Result result) {
-        back.respond(2, 0, 0);
+        back.respond(2, 0, 0, 0);
         result.r1 = back.publish();
     }
 

@@ -39,9 +39,9 @@ public class ResponseSlotStress {
     /** The backend: two responses. */
     @Actor
     public void backend() {
-        back.respond(0x0101010101010101L, 1, -1);
+        back.respond(0x0101010101010101L, 1, -1, 0);
         back.publish();
-        back.respond(0x0202020202020202L, 2, -2);
+        back.respond(0x0202020202020202L, 2, -2, 0);
         back.publish();
     }
 

@@ -33,6 +33,11 @@ public enum BlkifLayout {
     public static final int RSP_PROD = REQ_EVENT + 4;
     /** Offset of the response event index, written by the frontend. */
     public static final int RSP_EVENT = RSP_PROD + 4;
+    /**
+     * Offset of a u64 in the padding between the indexes and the slots, which no frontend uses: the nonce of the table of requests in flight. A frontend that makes
+     * a new ring clears it.
+     */
+    public static final int NONCE = RSP_EVENT + 4 + 32;
     /** Offset of the first slot. */
     public static final int FIRST_SLOT = RSP_EVENT + 4 + 48;
 

@@ -16,6 +16,7 @@ public final class RingSlot {
     private final int headBytes;
     // Words, not a buffer: what is read of a slot costs less than the checks of a buffer.
     private final long[] words;
+    private int entry;
 
     /** Makes an empty slot. */
     public RingSlot(BlkifLayout layout) {
@@ -49,6 +50,31 @@ public final class RingSlot {
     public long getLong(int offset) {
         int word = offset >>> 3;
         return (offset & 4) == 0 ? words[word] : words[word] >>> 32 | words[word + 1] << 32;
+    }
+
+    /** Returns the number that {@link BackRing#respond} needs of this request: its place in the table of requests in flight, 0 without one. */
+    public int entry() {
+        return entry;
+    }
+
+    void setEntry(int newEntry) {
+        entry = newEntry;
+    }
+
+    int wordCount() {
+        return words.length;
+    }
+
+    long word(int index) {
+        return words[index];
+    }
+
+    /** Loads a slot from a private copy. */
+    void loadFrom(ByteBuffer copy, int offset, int newEntry) {
+        entry = newEntry;
+        for (int i = 0; i < words.length; i++) {
+            words[i] = copy.getLong(offset + (i << 3));
+        }
     }
 
     /** Copies the bytes from the start of the slot, as many as the target takes: for tests and for tools that show slots. */

@@ -76,8 +76,9 @@ public final class Libc {
     private static final int EFD_NONBLOCK_CLOEXEC = 0x80800;
     private static final int LOCK_EX_NB = 6;
     private static final int LOCK_SH_NB = 5;
-    // O_DIRECT is the one open flag whose value differs between the architectures (asm/fcntl.h).
+    // The open flags whose values differ between the architectures (asm/fcntl.h).
     private static final int O_DIRECT = isAarch64() ? 0x10000 : 0x4000;
+    private static final int O_NOFOLLOW = isAarch64() ? 0x8000 : 0x20000;
 
     static {
         Native.register(Libc.class, "c");
@@ -174,6 +175,11 @@ public final class Libc {
     /** Returns this architecture's {@code O_DIRECT} flag for {@link #openFile}. */
     public static int directFlag() {
         return O_DIRECT;
+    }
+
+    /** Returns this architecture's {@code O_NOFOLLOW} flag for {@link #openFile}. */
+    public static int noFollowFlag() {
+        return O_NOFOLLOW;
     }
 
     /** Sets a file's size; new bytes are a hole. */

@@ -32,42 +32,79 @@ public final class XenTapChannel extends TapChannel {
     private final GrantedPages pages;
     private final XenMemory memory;
     private @Nullable RingDoorbell doorbell;
+    private final @Nullable RingTable table;
     private int port = -1;
     private boolean notifyFailed;
 
     private XenTapChannel(
-            XenAddress address, XenRing ring, EventChannels events, GrantedPages pages, XenMemory memory) {
-        super(null, new BackRing(pages.view(), ring.layout(), ring.grefs().size()));
+            XenAddress address,
+            XenRing ring,
+            EventChannels events,
+            GrantedPages pages,
+            XenMemory memory,
+            @Nullable RingTable table) {
+        super(
+                null,
+                table == null
+                        ? new BackRing(pages.view(), ring.layout(), ring.grefs().size())
+                        : new BackRing(pages.view(), ring.layout(), ring.grefs().size(), table.table()));
         this.address = address;
         this.events = events;
         this.remotePort = ring.eventChannel();
         this.pages = pages;
         this.memory = memory;
+        this.table = table;
     }
 
     /**
-     * Maps a ring; it is served once the channel is registered with the loop of the event channels. If a backend before us has drained the ring, it goes on where that one
-     * stopped.
+     * Maps a ring; it is served once the channel is registered with the loop of the event channels. If a backend before us has served the ring, it goes on where that one
+     * stopped: with what that one had in flight, if it was killed.
      *
      * @param grants stays owned by the caller, and open as long as the channel
-     * @throws TapException if the ring can not be mapped, or its indexes contradict each other
+     * @param tables where its table of requests in flight is kept; without, what is in flight is lost when this process is killed
+     * @throws TapException if the ring can not be mapped, its indexes contradict each other, or what was in flight is not known
      */
-    public static XenTapChannel map(XenAddress address, XenRing ring, GrantDevice grants, EventChannels events)
+    public static XenTapChannel map(
+            XenAddress address, XenRing ring, GrantDevice grants, EventChannels events, @Nullable RingTables tables)
             throws TapException {
         GrantedPages pages = grants.map(
                 address.domid(),
                 ring.grefs().stream().mapToInt(Integer::intValue).toArray());
         XenMemory memory = null;
+        RingTable table = null;
+        boolean isMapped = false;
         try {
             memory = new XenMemory(address.domid(), grants);
-            return new XenTapChannel(address, ring, events, pages, memory);
-        } catch (NativeException | RingProtocolException e) {
-            if (memory != null) {
-                memory.close();
+            if (tables != null) {
+                table = RingTable.attach(
+                        tables, address, ring.layout(), ring.grefs().size(), pages.view());
             }
-            pages.close();
+            XenTapChannel channel = new XenTapChannel(address, ring, events, pages, memory, table);
+            isMapped = true;
+            return channel;
+        } catch (NativeException | RingProtocolException e) {
             throw new TapException(address + ": " + e.getMessage(), e);
+        } finally {
+            if (!isMapped) {
+                if (table != null) {
+                    table.close();
+                }
+                if (memory != null) {
+                    memory.close();
+                }
+                pages.close();
+            }
         }
+    }
+
+    /** Returns whether it goes on with the table of requests in flight of a backend that was killed. */
+    public boolean isTakenOver() {
+        return table != null && table.isTakenOver();
+    }
+
+    /** Returns how many requests of an earlier backend are done again. */
+    public int redoCount() {
+        return table == null ? 0 : table.table().redoCount();
     }
 
     @Override
@@ -82,6 +119,7 @@ public final class XenTapChannel extends TapChannel {
             doorbell = new RingDoorbell(events, eventLoop(), ring()::taken, this::lookNow);
             port = events.bindInterdomain(address.domid(), remotePort, doorbell);
             setActive(true);
+            notifyFrontend(); // what an earlier backend has published and not rung for
             promise.setSuccess();
         } catch (TapException e) {
             promise.setFailure(e);
@@ -110,6 +148,9 @@ public final class XenTapChannel extends TapChannel {
             events.close(port);
         }
         memory.close();
+        if (table != null) {
+            table.end(pages.view());
+        }
         pages.close();
     }
 

@@ -56,7 +56,7 @@ final class RamDisk extends ChannelInboundHandlerAdapter {
         int status = serve(slot);
         Runnable answer = () -> {
             if (channel.isOpen()) {
-                channel.ring().respond(id, operation, status);
+                channel.ring().respond(id, operation, status, 0);
             }
         };
         if (holdAnswers) {

@@ -46,7 +46,7 @@ class HostileRingTest {
         memory.putInt(BlkifLayout.REQ_PROD, 23);
         assertThatThrownBy(() -> ring.next(slot)).isInstanceOf(RingProtocolException.class);
 
-        ring.respond(1, 0, 0); // a response makes room for one, published or not
+        ring.respond(1, 0, 0, 0); // a response makes room for one, published or not
         assertThat(ring.next(slot)).isTrue();
     }
 
@@ -129,7 +129,7 @@ class HostileRingTest {
             memory.putInt(BlkifLayout.REQ_PROD, operation + 1);
             RingSlot slot = new RingSlot(layout);
             assertThat(ring.next(slot)).isTrue();
-            ring.respond(0, 0, 0);
+            ring.respond(0, 0, 0, 0);
 
             int used = switch (operation) {
                 case 0, 1, 2, 3 -> layout.segment(Math.min(random[1] & 0xff, 11));
@@ -154,7 +154,7 @@ class HostileRingTest {
         memory.putInt(BlkifLayout.REQ_PROD, 1);
         ring.next(new RingSlot(layout));
 
-        ring.respond(0x0102030405060708L, 5, Blkif.BLKIF_RSP_EOPNOTSUPP);
+        ring.respond(0x0102030405060708L, 5, Blkif.BLKIF_RSP_EOPNOTSUPP, 0);
 
         byte[] response = new byte[layout.responseBytes()];
         memory.get(at, response);
@@ -170,7 +170,7 @@ class HostileRingTest {
         memory.putInt(BlkifLayout.REQ_PROD, 2);
         RingSlot slot = new RingSlot(layout);
         ring.next(slot);
-        ring.respond(0, 0, 0);
+        ring.respond(0, 0, 0, 0);
         memory.putInt(BlkifLayout.RSP_PROD, 1000).putInt(BlkifLayout.REQ_EVENT, 1000);
         memory.putInt(BlkifLayout.RSP_EVENT, 1);
 
@@ -187,7 +187,7 @@ class HostileRingTest {
     void refusesResponseWithoutRequest(BlkifLayout layout) {
         BackRing ring = attach(layout, 0, 0);
 
-        assertThatThrownBy(() -> ring.respond(5, 0, 0))
+        assertThatThrownBy(() -> ring.respond(5, 0, 0, 0))
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessage("response without a request, id 5");
     }
@@ -212,7 +212,7 @@ class HostileRingTest {
                 refused++;
             }
             while (ring.inFlight() > 0 && random.nextInt(4) > 0) {
-                ring.respond(i, 0, 0);
+                ring.respond(i, 0, 0, 0);
             }
             ring.publish();
         }

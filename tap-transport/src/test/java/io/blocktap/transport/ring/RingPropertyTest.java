@@ -150,7 +150,7 @@ class RingPropertyTest {
         private void answerSome(int count) {
             for (int i = 0; i < count && !taken.isEmpty(); i++) {
                 long id = taken.remove(random.nextInt(taken.size()));
-                back.respond(id, (int) (id & 0xff), (int) (id % 3) - 2);
+                back.respond(id, (int) (id & 0xff), (int) (id % 3) - 2, 0);
                 answered.add(id);
             }
         }

@@ -57,6 +57,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     /** Marks a request whose data are copied to and from the guest's pages. */
     private static final int COPIED = 0x200;
 
+    /** From this bit on: the ring's number of the request, {@link RingSlot#entry}. */
+    private static final int ENTRY_SHIFT = 16;
+
     private final TapChannel channel;
     private final ChainHandler chain;
     private final SlotDecoder decoder;
@@ -92,6 +95,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     @Override
     public void handlerAdded(ChannelHandlerContext ctx) {
         context = ctx;
+        fenced = channel.ring().isFenced();
     }
 
     // ---- down
@@ -115,7 +119,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         int status = decoder.decode(slot, segments);
         int operation = decoder.operation();
         inFlight++;
-        request.withCookie(decoder.id(), operation);
+        request.withCookie(decoder.id(), operation | slot.entry() << ENTRY_SHIFT);
         // What nearly every request of a mapped ring is, short enough to be compiled as one.
         if (status == Blkif.BLKIF_RSP_OKAY
                 && operation <= Blkif.BLKIF_OP_WRITE
@@ -172,7 +176,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     /** Takes on a request whose segments are known: finds it a place for its data. */
     private void accept(BlockRequest request) {
-        int operation = request.tapBits();
+        int operation = request.tapBits() & OPERATION_MASK;
         if (fenced && operation != Blkif.BLKIF_OP_READ) {
             fail(request, Blkif.BLKIF_RSP_ERROR);
             return;
@@ -193,7 +197,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             stall(request);
             return;
         }
-        request.withData(data).withCookie(request.cookie(), operation | COPIED);
+        request.withData(data).withCookie(request.cookie(), request.tapBits() | COPIED);
         if (operation == Blkif.BLKIF_OP_READ) {
             start(request);
             return;
@@ -282,9 +286,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     private void fail(BlockRequest request, int status) {
         long id = request.cookie();
-        int operation = request.tapBits() & OPERATION_MASK;
+        int bits = request.tapBits();
         stream().discard(request);
-        answer(id, operation, status);
+        answer(id, bits, status);
     }
 
     // ---- waiting for memory
@@ -349,13 +353,13 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         if (status != Blkif.BLKIF_RSP_OKAY && request.op() == BlockOp.FLUSH) {
             fence(response.status());
         }
-        answer(request.cookie(), bits & OPERATION_MASK, status);
+        answer(request.cookie(), bits, status);
     }
 
-    private void answer(long id, int operation, int status) {
+    private void answer(long id, int bits, int status) {
         inFlight--;
         if (channel.isOpen()) {
-            channel.ring().respond(id, operation, status);
+            channel.ring().respond(id, bits & OPERATION_MASK, status, bits >>> ENTRY_SHIFT);
         }
         sequence.onAnswer();
     }
@@ -368,7 +372,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         for (int i = 0; i < count; i++) {
             if (isOpen) {
                 int status = reads.isCopied(i) ? Blkif.BLKIF_RSP_OKAY : Blkif.BLKIF_RSP_ERROR;
-                channel.ring().respond(reads.id(i), Blkif.BLKIF_OP_READ, status);
+                channel.ring().respond(reads.id(i), Blkif.BLKIF_OP_READ, status, reads.tapBits(i) >>> ENTRY_SHIFT);
             }
         }
         reads.clear();
@@ -380,6 +384,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     void fence(BlockStatus status) {
         if (!fenced && status != BlockStatus.UNSUPPORTED) {
             fenced = true;
+            if (channel.isOpen()) {
+                channel.ring().fence();
+            }
             LOG.error(
                     "{}: a flush failed ({}); writes fail from now on, for earlier ones may be lost", channel, status);
         }
@@ -454,8 +461,8 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     }
 
     /** Ends a sequence: answers the frontend, and lets the ring go on. */
-    void endSequence(long id, int operation, BlockStatus status) {
-        answer(id, operation, BlkifStatus.of(status));
+    void endSequence(long id, int bits, BlockStatus status) {
+        answer(id, bits, BlkifStatus.of(status));
         // One completion of the parts' turn: publishes.
         context.fireChannelReadComplete();
         goOn();

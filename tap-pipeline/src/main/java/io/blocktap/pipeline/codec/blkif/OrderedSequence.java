@@ -28,6 +28,7 @@ final class OrderedSequence {
     private final BlkifCodec codec;
     private State state = State.NONE;
     private int operation;
+    private int bits;
     private long id;
     private long offsetBytes;
     private @Nullable ByteBuf data;
@@ -43,7 +44,8 @@ final class OrderedSequence {
 
     /** Begins; takes the data out of the request, which the caller recycles then. The request counts as in flight already. */
     void begin(BlockRequest request) {
-        operation = request.tapBits() & BlkifCodec.OPERATION_MASK;
+        bits = request.tapBits();
+        operation = bits & BlkifCodec.OPERATION_MASK;
         id = request.cookie();
         offsetBytes = request.offsetBytes();
         data = request.dataLength() > 0 ? request.takeData() : null;
@@ -131,7 +133,7 @@ final class OrderedSequence {
     private void finish(BlockStatus status) {
         state = State.NONE;
         releaseData();
-        codec.endSequence(id, operation, status);
+        codec.endSequence(id, bits, status);
         codec.letGo();
     }
 }

@@ -13,6 +13,7 @@ final class StagedReads {
     private static final int FULL = 2048;
 
     private long[] ids = new long[32];
+    private int[] bits = new int[32];
     private int[] ends = new int[32];
     private ByteBuf[] data = new ByteBuf[32];
     private boolean[] copied = new boolean[32];
@@ -22,6 +23,7 @@ final class StagedReads {
     void stage(BlockRequest request, GuestCopies copies) {
         if (count == ids.length) {
             ids = Arrays.copyOf(ids, count * 2);
+            bits = Arrays.copyOf(bits, count * 2);
             ends = Arrays.copyOf(ends, count * 2);
             data = Arrays.copyOf(data, count * 2);
             copied = new boolean[count * 2];
@@ -38,6 +40,7 @@ final class StagedReads {
             index += length;
         }
         ids[count] = request.cookie();
+        bits[count] = request.tapBits();
         ends[count] = copies.count();
         data[count++] = its;
     }
@@ -63,6 +66,10 @@ final class StagedReads {
 
     long id(int index) {
         return ids[index];
+    }
+
+    int tapBits(int index) {
+        return bits[index];
     }
 
     boolean isCopied(int index) {

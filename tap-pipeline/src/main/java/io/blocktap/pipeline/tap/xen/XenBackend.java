@@ -37,6 +37,9 @@ final class XenBackend {
     private static final int STREAM_ANSWER_MILLIS = 250;
     private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
 
+    /** How often, a second apart, rings of a running guest are tried: the process that had them may not have ended yet. */
+    private static final int TAKEOVER_TRIES = 30;
+
     private final XenTap tap;
     private final XenStorePath path;
     private final int domid;
@@ -53,6 +56,8 @@ final class XenBackend {
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
+    private boolean isTakingOver;
+    private int takeoverTries;
 
     /** The nodes of the toolstack. */
     private record Nodes(
@@ -231,7 +236,7 @@ final class XenBackend {
         return switch (step) {
             case NONE -> CompletableFuture.completedFuture(false);
             case OFFER -> offer(nodes).thenApply(ok -> true);
-            case CONNECT -> connect(nodes).thenApply(ok -> true);
+            case CONNECT -> connect(nodes, seen.frontend()).thenApply(ok -> true);
             case DISCONNECT -> drainRings().thenApply(ok -> true);
             case SAY_CONNECTED -> say(XenbusState.CONNECTED);
             case SAY_CLOSING -> say(XenbusState.CLOSING);
@@ -325,11 +330,12 @@ final class XenBackend {
 
     // ---- rings
 
-    private CompletableFuture<Void> connect(Nodes nodes) {
-        return acquireDisk(nodes).thenCompose(wanted -> connect(nodes, wanted));
+    private CompletableFuture<Void> connect(Nodes nodes, XenbusState theirState) {
+        isTakingOver = nodes.state() == XenbusState.CONNECTED;
+        return acquireDisk(nodes).thenCompose(wanted -> connect(nodes, theirState, wanted));
     }
 
-    private CompletableFuture<Void> connect(Nodes nodes, Disk wanted) {
+    private CompletableFuture<Void> connect(Nodes nodes, XenbusState theirState, Disk wanted) {
         boolean readOnly =
                 wanted.geometry().has(Feature.READ_ONLY) || !nodes.mode().startsWith("w");
         if (!wanted.geometry().has(Feature.READ_ONLY) && readOnly) {
@@ -343,7 +349,13 @@ final class XenBackend {
             }
             disk = wanted;
             return rings.serve(wanted, published)
-                    .thenCompose(ok -> {
+                    .thenCompose(ok -> isTakingOver && theirState == XenbusState.CONNECTED
+                            ? isTold(size(wanted.geometry()))
+                            : CompletableFuture.completedFuture(false))
+                    .thenCompose(isTold -> {
+                        if (isTold) {
+                            return CompletableFuture.<Void>completedFuture(null); // the guest need not notice
+                        }
                         Map<String, String> values = features(wanted.geometry());
                         values.putAll(size(wanted.geometry()));
                         values.put("sector-size", Integer.toString(SECTOR_BYTES));
@@ -359,6 +371,8 @@ final class XenBackend {
                     })
                     .thenRun(() -> {
                         lastError = "";
+                        isTakingOver = false;
+                        takeoverTries = 0;
                         XenTap.LOG
                                 .atLevel(pace.isSlow() ? Level.DEBUG : Level.INFO)
                                 .log(
@@ -404,6 +418,15 @@ final class XenBackend {
                                 : found.stream().mapToInt(each -> each).sum())));
     }
 
+    /** Completes with whether the nodes have these values already. */
+    private CompletableFuture<Boolean> isTold(Map<String, String> values) {
+        List<CompletableFuture<Boolean>> all = new ArrayList<>();
+        values.forEach((name, value) -> all.add(tap.store()
+                .readIfPresent(path.child(name))
+                .thenApply(present -> present.orElse("").equals(value))));
+        return FrontendNodes.all(all).thenApply(same -> !same.contains(false));
+    }
+
     private void resize(Geometry geometry) {
         if (rings.areServed() && !tap.isStopping()) {
             // Linux' frontend reads the size again when the state is written, even if it is the same.
@@ -446,6 +469,10 @@ final class XenBackend {
 
     /** Tells people in the log, and the toolstack in the device's {@code error} node. */
     private void failed(Throwable cause) {
+        boolean guestWaits = isTakingOver && !rings.areServed();
+        if (guestWaits && takeoverTries++ < TAKEOVER_TRIES) {
+            tap.control().schedule(this::look, 1, TimeUnit.SECONDS);
+        }
         String message = String.valueOf(cause.getMessage());
         if (message.equals(lastError)) {
             return;
@@ -466,7 +493,9 @@ final class XenBackend {
                         .thenCompose(there -> there.isEmpty()
                                 ? CompletableFuture.<Void>completedFuture(null)
                                 : view.write(path.child("error"), message)
-                                        .thenCompose(ok -> view.write(path.child("state"), XenbusState.CLOSED.text()))))
+                                        .thenCompose(ok -> guestWaits // with its disk, until it can be served again
+                                                ? CompletableFuture.<Void>completedFuture(null)
+                                                : view.write(path.child("state"), XenbusState.CLOSED.text()))))
                 .whenComplete((ok, failure) -> {
                     if (failure != null) {
                         XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());

@@ -111,8 +111,14 @@ final class XenRings {
         CompletableFuture<Ring> opened = new CompletableFuture<>();
         loop.execute(() -> {
             try {
-                XenTapChannel channel =
-                        XenTapChannel.map(new XenAddress(domid, device, queue), ring, tap.grants(), tap.events(loop));
+                XenTapChannel channel = XenTapChannel.map(
+                        new XenAddress(domid, device, queue), ring, tap.grants(), tap.events(loop), tap.tables());
+                if (channel.isTakenOver()) {
+                    XenTap.LOG.info(
+                            "{}: taken over from a server that was killed, {} requests in flight are done again",
+                            channel,
+                            channel.redoCount());
+                }
                 ChainHandler chain = new ChainHandler(session);
                 channel.pipeline()
                         .addLast(

@@ -12,6 +12,12 @@ import java.util.Optional;
  * @param allow which chains {@code params} may hold
  * @param nbdSocket a unix socket on which the default disk is served by NBD, for a guest's firmware
  * @param statusFolder where the status file is kept, if anywhere
+ * @param stateFolder where the tables of requests in flight are kept
  */
 record XenSettings(
-        String kind, int maxQueues, ChainPolicy allow, Optional<Path> nbdSocket, Optional<Path> statusFolder) {}
+        String kind,
+        int maxQueues,
+        ChainPolicy allow,
+        Optional<Path> nbdSocket,
+        Optional<Path> statusFolder,
+        Path stateFolder) {}

@@ -7,6 +7,8 @@ import io.blocktap.pipeline.TapLoops;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
+import io.blocktap.transport.xen.RingTables;
+import io.blocktap.transport.xen.XenAddress;
 import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreConfig;
@@ -42,6 +44,7 @@ final class XenTap implements Tap {
     private static final int OPEN_SECONDS = 10;
 
     private final XenSettings settings;
+    private final RingTables tables;
     private final DiskRegistry disks;
     private final TapLoops loops;
     private final EventLoop control;
@@ -59,8 +62,9 @@ final class XenTap implements Tap {
 
     private @Nullable StatusFile status; // set by open, before anybody else has the tap
 
-    private XenTap(XenSettings settings, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
+    private XenTap(XenSettings settings, RingTables tables, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
         this.settings = settings;
+        this.tables = tables;
         this.disks = disks;
         this.loops = loops;
         this.grants = grants;
@@ -71,12 +75,14 @@ final class XenTap implements Tap {
     static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops) throws StageException {
         XenDevices devices = XenDevices.ofThisMachine();
         GrantDevice grants;
+        RingTables tables;
         try {
+            tables = RingTables.open(settings.stateFolder(), settings.kind());
             grants = GrantDevice.open(devices);
         } catch (TapException e) {
             throw new StageException("xen: " + e.getMessage(), e);
         }
-        XenTap tap = new XenTap(settings, disks, loops, grants);
+        XenTap tap = new XenTap(settings, tables, disks, loops, grants);
         boolean isOpen = false;
         try {
             for (EventExecutor loop : loops.group()) {
@@ -122,7 +128,31 @@ final class XenTap implements Tap {
                             XenStorePath.of("/local/domain/" + domid.orElse("0").strip() + "/backend/" + kind);
                     return store.watch(directory, this::changed);
                 })
-                .thenAccept(watch -> {});
+                .thenAccept(watch -> removeOldTables());
+    }
+
+    /** Removes the tables of devices that are gone: their guests ended while nobody served them. */
+    private void removeOldTables() {
+        try {
+            for (XenAddress ring : tables.list()) {
+                store.readIfPresent(directory.child(ring.domid() + "/" + ring.device() + "/frontend"))
+                        .thenAccept(there -> {
+                            if (there.isEmpty()) {
+                                removeTable(ring);
+                            }
+                        });
+            }
+        } catch (IOException e) {
+            LOG.warn("old tables of requests in flight are not removed: {}", e.toString());
+        }
+    }
+
+    private void removeTable(XenAddress ring) {
+        try {
+            tables.remove(ring);
+        } catch (IOException e) {
+            LOG.warn("{}: its old table of requests in flight is not removed: {}", ring, e.toString());
+        }
     }
 
     private final class StoreListener implements XenStoreListener {
@@ -215,6 +245,10 @@ final class XenTap implements Tap {
 
     DiskRegistry disks() {
         return disks;
+    }
+
+    RingTables tables() {
+        return tables;
     }
 
     GrantDevice grants() {

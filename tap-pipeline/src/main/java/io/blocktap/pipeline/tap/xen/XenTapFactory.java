@@ -26,6 +26,8 @@ public final class XenTapFactory implements TapFactory {
     private static final String NBD = "nbd";
     private static final String STATUS = "status";
     private static final String OFF = "off";
+    private static final String STATE = "state";
+    private static final String DEFAULT_STATE = "/run/blocktap/xen";
 
     @Override
     public String name() {
@@ -60,7 +62,12 @@ public final class XenTapFactory implements TapFactory {
                                 + " disk"),
                 OptionSpec.optional(
                                 STATUS, OptionType.PATH, "folder of the file that 'blocktap xen list' reads; off: none")
-                        .withDefault("/run/blocktap"));
+                        .withDefault("/run/blocktap"),
+                OptionSpec.optional(
+                                STATE,
+                                OptionType.PATH,
+                                "directory for what is in flight, which the next start needs after a kill -9")
+                        .withDefault(DEFAULT_STATE));
     }
 
     @Override
@@ -97,7 +104,8 @@ public final class XenTapFactory implements TapFactory {
                 (int) values.number(MAX_QUEUES),
                 allow,
                 values.has(NBD) ? Optional.of(values.path(NBD).toAbsolutePath()) : Optional.empty(),
-                status.toString().equals(OFF) ? Optional.empty() : Optional.of(status));
+                status.toString().equals(OFF) ? Optional.empty() : Optional.of(status),
+                values.path(STATE));
     }
 
     @Override
