@@ -3,12 +3,15 @@
 #
 #   SCENARIO  for example xen-guest.sh      OPTION  for run-lab.sh, for example --timeout 600
 #
-# The lab is kept in BLOCKTAP_LAB (default: blocktap/lab in the user's cache folder); two builds take turns.
+# The lab is kept in BLOCKTAP_LAB (default: blocktap/lab in the user's cache folder),
+# with one folder for each version of its scripts; two builds take turns.
 set -euo pipefail
 here=$(cd "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-(($# >= 1)) || { sed -n '2,6p' "$0" >&2; exit 2; }
+(($# >= 1)) || { sed -n '2,7p' "$0" >&2; exit 2; }
 [[ -f $here/$1 ]] || { echo "lab.sh: there is no scenario $1 in $here" >&2; exit 2; }
 cache=${BLOCKTAP_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/blocktap/lab}
+stamp=$(cat "$here"/machine/*.sh "$here"/machine/lab/* | sha256sum | cut -c1-16)
+cache=$cache/$stamp
 mkdir -p "$cache"
 (
     flock 9
