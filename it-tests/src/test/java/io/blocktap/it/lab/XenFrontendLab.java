@@ -524,7 +524,7 @@ public final class XenFrontendLab {
                     .awaitBackend(List.of(XenDeviceNodes.CLOSING, XenDeviceNodes.CLOSED))
                     .get();
             frontend.nodes.say(XenDeviceNodes.INITIALISING).get();
-            frontend.nodes.awaitBackend(List.of(XenDeviceNodes.INIT_WAIT)).get();
+            awaitOffer(frontend.nodes);
             frontend.publish().get();
             frontend.nodes.awaitBackend(List.of(XenDeviceNodes.CONNECTED)).get();
             HostileFrontend.Ring ring = frontend.rings.get(0);
@@ -534,6 +534,16 @@ public final class XenFrontendLab {
         long more = logged("") - lines;
         check(more <= 200, more + " lines in the log");
         say("ok after the storm it connects again; %d lines in the server's log", more);
+    }
+
+    /** Waits until a backend that may have closed offers the disk again. */
+    private static void awaitOffer(XenDeviceNodes nodes) throws Exception {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (nodes.awaitBackend(List.of(XenDeviceNodes.INIT_WAIT, XenDeviceNodes.CLOSED))
+                        .get()
+                == XenDeviceNodes.CLOSED) {
+            check(System.nanoTime() < deadline, "the backend stays closed after the storm");
+        }
     }
 
     private long cpuTicks() throws IOException {
