@@ -37,7 +37,7 @@ public final class EventLoops {
      *
      * @param kind what they wait on
      * @param threads how many, 1 or more
-     * @param busyPoll the longest that one looks for events before it sleeps; 0 for never
+     * @param busyPoll the longest that one looks for events before it sleeps; 0 for never. On epoll only
      * @throws StageException if this machine can not do it
      */
     public static EventLoopGroup create(EventLoopKind kind, int threads, Duration busyPoll) throws StageException {
@@ -49,7 +49,8 @@ public final class EventLoops {
         IoHandlerFactory handlers = kind == EventLoopKind.IO_URING
                 ? IoUringIoHandler.newFactory(new IoUringIoHandlerConfig().setRingSize(URING_ENTRIES))
                 : EpollIoHandler.newFactory();
-        if (busyPoll.toNanos() > 0) {
+        // Netty and the taps know a loop on io_uring by the class of its handler, so that one stays as it is.
+        if (busyPoll.toNanos() > 0 && kind != EventLoopKind.IO_URING) {
             handlers = PollingIoHandler.factory(handlers, busyPoll.toNanos());
         }
         return new MultiThreadIoEventLoopGroup(threads, new LoopThreads(), handlers);

@@ -2,13 +2,18 @@ package io.blocktap.launcher.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.IoEventLoopGroup;
 import io.netty.channel.IoHandle;
 import io.netty.channel.IoHandler;
 import io.netty.channel.IoHandlerContext;
 import io.netty.channel.IoRegistration;
+import io.netty.channel.uring.IoUringIoHandler;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.function.IntSupplier;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 /** On a clock of its own, over a handler that tells whether it was allowed to block. */
@@ -110,6 +115,18 @@ class PollingIoHandlerTest {
         hasTasks = true;
         polling.run(loop);
         assertThat(runs).containsExactly("looked");
+    }
+
+    @Test
+    void aLoopOnIoUringIsKnownAsSuchWithBusyPolling() throws Exception {
+        Assumptions.assumeTrue(EventLoops.missing(EventLoopKind.IO_URING) == null, "no io_uring here");
+        EventLoopGroup group = EventLoops.create(EventLoopKind.IO_URING, 1, EventLoops.defaultBusyPoll());
+        try {
+            assertThat(((IoEventLoopGroup) group).isIoType(IoUringIoHandler.class))
+                    .isTrue();
+        } finally {
+            group.shutdownGracefully(0, 5, TimeUnit.SECONDS).sync();
+        }
     }
 
     private void sleepUntilWindowIsOpen() {

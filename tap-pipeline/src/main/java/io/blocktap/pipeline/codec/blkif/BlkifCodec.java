@@ -160,6 +160,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             default -> describe(request, BlockOp.WRITE);
         }
         if (decoder.indirectCount() == 0) {
+            if (operation == Blkif.BLKIF_OP_WRITE_BARRIER) {
+                startStaged(); // it waits for them, so it must not take the memory that they wait for
+            }
             accept(request);
         } else {
             indirects.stage(request, decoder.indirectGref(), decoder.indirectCount());
@@ -307,7 +310,18 @@ public final class BlkifCodec extends ChannelDuplexHandler {
 
     /** Also when the intake is stopped: what was taken is answered. Once one finds no memory, all after it find none, so they keep their order. */
     private void retryStalled() {
+        if (stalled.isEmpty()) {
+            return; // the channel went meanwhile
+        }
         stream().hold();
+        try {
+            startStalled();
+        } finally {
+            stream().letGo();
+        }
+    }
+
+    private void startStalled() {
         BlockRequest request;
         for (int left = stalled.size(); left > 0 && (request = stalled.poll()) != null; left--) {
             if (stalled.isEmpty()) {
@@ -318,7 +332,6 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         startStaged();
         context.fireChannelReadComplete();
         goOn();
-        stream().letGo();
     }
 
     /** Takes requests again, unless something still has to come before them. */

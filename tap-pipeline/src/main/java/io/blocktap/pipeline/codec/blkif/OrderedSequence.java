@@ -76,6 +76,9 @@ final class OrderedSequence {
 
     /** Hears of the answer of a part. */
     void onPart(BlockResponse response) {
+        if (!isActive()) {
+            return; // abandoned
+        }
         BlockRequest request = response.request();
         if (response.status() != BlockStatus.OK) {
             if (request.op() == BlockOp.FLUSH) {
