@@ -11,6 +11,7 @@ import io.blocktap.launcher.server.Plugins;
 import io.blocktap.launcher.server.ServerSettings;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import io.blocktap.pipeline.config.OptionParser;
 import io.blocktap.pipeline.config.Suggestions;
 import java.io.IOException;

@@ -8,6 +8,7 @@ import io.blocktap.launcher.server.BlocktapServer;
 import io.blocktap.launcher.server.DiskSpec;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import io.blocktap.pipeline.config.OptionParser;
 import io.blocktap.pipeline.config.StageText;
 import io.netty.buffer.ByteBuf;

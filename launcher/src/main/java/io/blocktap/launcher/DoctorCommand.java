@@ -9,6 +9,7 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.TapCheck;
 import io.blocktap.pipeline.TapFactory;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import io.netty.channel.EventLoopGroup;
 import java.io.PrintWriter;
 import java.util.ArrayList;

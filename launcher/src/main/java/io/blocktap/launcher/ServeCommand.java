@@ -10,6 +10,7 @@ import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -7,6 +7,7 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.StageFactory;
 import io.blocktap.pipeline.TapFactory;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import io.blocktap.pipeline.config.OptionSpec;
 import java.io.PrintWriter;
 import java.util.ArrayList;

@@ -1,6 +1,5 @@
 package io.blocktap.launcher;
 
-import io.blocktap.launcher.xen.BusState;
 import io.blocktap.launcher.xen.VirtualDevice;
 import io.blocktap.launcher.xen.XenDevice;
 import io.blocktap.launcher.xen.XenHost;
@@ -8,6 +7,7 @@ import io.blocktap.launcher.xen.XenToolstack;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ChainParser;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,13 +45,8 @@ final class XenAttachCommand implements Callable<Integer>, CommonOptions.Holder 
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "DOMAIN", description = "The guest, by name or id.")
-    @SuppressWarnings("NullAway.Init")
-    private String domain;
-
-    @Parameters(index = "1", paramLabel = "VDEV", description = "What it sees: xvda, xvdb1, sda, hda, or a number.")
-    @SuppressWarnings("NullAway.Init")
-    private String vdev;
+    @Mixin
+    private final XenDeviceOptions which = new XenDeviceOptions();
 
     @Parameters(index = "2..*", paramLabel = "STAGES", description = "A disk's name, or a chain.")
     private List<String> stages = new ArrayList<>();
@@ -61,13 +56,6 @@ final class XenAttachCommand implements Callable<Integer>, CommonOptions.Holder 
 
     @Option(names = "--no-wait", description = "Wait for the server only, not for the guest.")
     private boolean noWait;
-
-    @Option(
-            names = "--timeout",
-            paramLabel = "TIME",
-            defaultValue = "30s",
-            description = "How long to wait, default ${DEFAULT-VALUE}.")
-    private String timeout = "30s";
 
     @Option(
             names = "--kind",
@@ -87,17 +75,18 @@ final class XenAttachCommand implements Callable<Integer>, CommonOptions.Holder 
     @Override
     public Integer call() throws ConfigException, StageException {
         common.startLogging("warn");
-        VirtualDevice device = VirtualDevice.parse(vdev);
-        Duration limit = XenHosts.timeout(timeout);
+        VirtualDevice device = which.device();
+        Duration limit = which.limit();
         if (!XenToolstack.KINDS.contains(kind)) {
             throw new ConfigException("--kind " + kind + ": it is one of " + String.join(", ", XenToolstack.KINDS));
         }
         String params = params();
         try (XenHost host = XenHosts.connect()) {
             XenToolstack toolstack = new XenToolstack(host);
-            XenDevice wanted = toolstack.device(domain, device, kind);
+            XenDevice wanted = toolstack.device(which.domain(), device, kind);
             toolstack.create(wanted, params, readOnly ? XenToolstack.Mode.READ_ONLY : XenToolstack.Mode.READ_WRITE);
-            BusState state = toolstack.awaitServed(wanted, noWait ? BusState.INIT_WAIT : BusState.CONNECTED, limit);
+            XenbusState state =
+                    toolstack.awaitServed(wanted, noWait ? XenbusState.INIT_WAIT : XenbusState.CONNECTED, limit);
             spec.commandLine().getOut().println("attached: " + wanted + ", " + state);
             spec.commandLine().getOut().flush();
         }

@@ -12,7 +12,6 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** Takes a disk away from a guest. */
@@ -39,23 +38,11 @@ final class XenDetachCommand implements Callable<Integer>, CommonOptions.Holder 
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "DOMAIN", description = "The guest, by name or id; also of one that is gone.")
-    @SuppressWarnings("NullAway.Init")
-    private String domain;
-
-    @Parameters(index = "1", paramLabel = "VDEV", description = "The disk: xvda, ..., or a number.")
-    @SuppressWarnings("NullAway.Init")
-    private String vdev;
+    @Mixin
+    private final XenDeviceOptions which = new XenDeviceOptions();
 
     @Option(names = "--force", description = "Remove the device even if it is not closed in time.")
     private boolean force;
-
-    @Option(
-            names = "--timeout",
-            paramLabel = "TIME",
-            defaultValue = "30s",
-            description = "How long to wait for the guest and the server, default ${DEFAULT-VALUE}.")
-    private String timeout = "30s";
 
     @Mixin
     private final CommonOptions common = new CommonOptions();
@@ -68,11 +55,11 @@ final class XenDetachCommand implements Callable<Integer>, CommonOptions.Holder 
     @Override
     public Integer call() throws ConfigException, StageException, FailedException {
         common.startLogging("warn");
-        VirtualDevice device = VirtualDevice.parse(vdev);
-        Duration limit = XenHosts.timeout(timeout);
+        VirtualDevice device = which.device();
+        Duration limit = which.limit();
         try (XenHost host = XenHosts.connect()) {
             XenToolstack toolstack = new XenToolstack(host);
-            XenDevice present = toolstack.find(domain, device);
+            XenDevice present = toolstack.find(which.domain(), device);
             boolean isClosed = toolstack.close(present, limit);
             if (!isClosed && !force) {
                 throw new FailedException(present + " is not closed within " + limit.toMillis()

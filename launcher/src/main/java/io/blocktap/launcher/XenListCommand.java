@@ -4,6 +4,7 @@ import io.blocktap.launcher.xen.XenDeviceList;
 import io.blocktap.launcher.xen.XenHost;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
 import io.blocktap.transport.Printable;
 import java.io.PrintWriter;
 import java.nio.file.Path;

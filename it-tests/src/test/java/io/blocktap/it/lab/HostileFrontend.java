@@ -14,6 +14,7 @@ import io.blocktap.transport.xen.frontend.XenFrontend.Abi;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
 import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenbusState;
 import io.netty.channel.EventLoop;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
@@ -165,7 +166,7 @@ final class HostileFrontend implements AutoCloseable {
         allocator = GrantAllocator.open(XenDevices.ofThisMachine());
         events = EventChannels.open(loop, XenDevices.ofThisMachine()).get();
         nodes = XenDeviceNodes.create(store, directory, "").get();
-        nodes.awaitBackend(List.of(XenDeviceNodes.INIT_WAIT)).get();
+        nodes.awaitBackend(List.of(XenbusState.INIT_WAIT)).get();
         for (int i = 0; i < queues; i++) {
             rings.add(new Ring());
         }
@@ -173,8 +174,8 @@ final class HostileFrontend implements AutoCloseable {
 
     HostileFrontend connect() throws Exception {
         publish();
-        nodes.awaitBackend(List.of(XenDeviceNodes.CONNECTED)).get();
-        nodes.say(XenDeviceNodes.CONNECTED).get();
+        nodes.awaitBackend(List.of(XenbusState.CONNECTED)).get();
+        nodes.say(XenbusState.CONNECTED).get();
         return this;
     }
 
@@ -191,8 +192,8 @@ final class HostileFrontend implements AutoCloseable {
         nodes.close().join();
         loop.submit(() -> rings.forEach(ring -> events.close(ring.port))).syncUninterruptibly();
         rings.forEach(ring -> ring.pages.close());
-        nodes.say(XenDeviceNodes.CLOSED).join();
-        nodes.awaitBackend(List.of(XenDeviceNodes.CLOSED)).join();
+        nodes.say(XenbusState.CLOSED).join();
+        nodes.awaitBackend(List.of(XenbusState.CLOSED)).join();
         nodes.remove().join();
         events.close().syncUninterruptibly();
         allocator.close();

@@ -25,7 +25,8 @@ final class SystemCalls {
     private final Process strace;
     private final Map<String, Integer> counts = new TreeMap<>();
     private int ioctls;
-    private int turns;
+    private int unmaskings;
+    private int notifications;
 
     SystemCalls(long pid) throws IOException {
         strace = new ProcessBuilder(
@@ -71,21 +72,26 @@ final class SystemCalls {
         }
         boolean isIoctl = call.equals("ioctl");
         ioctls += isIoctl ? 1 : 0;
-        // Each turn ends with one write, which unmasks all ports that rang.
-        turns += call.equals("write") && device.equals("evtchn") ? 1 : 0;
+        unmaskings += call.equals("write") && device.equals("evtchn") ? 1 : 0;
         String name = isIoctl ? REQUESTS.getOrDefault(String.valueOf(request), String.valueOf(request)) : call;
+        notifications += name.equals("NOTIFY") ? 1 : 0;
         counts.merge(device + " " + name, 1, Integer::sum);
     }
 
+    /** A turn of a ring ends with one notification if there were answers. Several turns may come before the write that unmasks the ports; without answers there is only that. */
+    private int turns() {
+        return Math.max(1, Math.max(unmaskings, notifications));
+    }
+
     double ioctlsPerTurn() {
-        return (double) ioctls / Math.max(1, turns);
+        return (double) ioctls / turns();
     }
 
     String tell(int requests) {
         return String.format(
                 Locale.ROOT,
                 "%d turns, %.2f ioctls a turn, %.3f a request; %s",
-                turns,
+                turns(),
                 ioctlsPerTurn(),
                 (double) ioctls / requests,
                 counts);

@@ -1,5 +1,9 @@
 package io.blocktap.it.lab;
 
+import static io.blocktap.it.lab.LabRun.check;
+import static io.blocktap.it.lab.LabRun.same;
+import static io.blocktap.it.lab.LabRun.say;
+
 import com.sun.management.ThreadMXBean;
 import io.blocktap.transport.TapException;
 import io.blocktap.transport.memory.MappedRegion;
@@ -61,36 +65,7 @@ public final class XenDevicesLab {
         List<String> steps = args.length > 2
                 ? List.of(args).subList(2, args.length)
                 : List.of("grants", "copies", "events", "leaks");
-        int code = 0;
-        try {
-            lab.run(steps);
-            say("all done");
-        } catch (Throwable t) {
-            t.printStackTrace(System.out);
-            code = 1;
-        }
-        System.out.flush();
-        System.exit(code);
-    }
-
-    private static void say(String format, Object... values) {
-        System.out.printf(
-                "%-6.1f %s%n",
-                ManagementFactory.getRuntimeMXBean().getUptime() / 1000.0, String.format(format, values));
-    }
-
-    private static void check(boolean holds, String otherwise) {
-        if (!holds) {
-            throw new AssertionError(otherwise);
-        }
-    }
-
-    private static void same(long actual, long expected) {
-        check(actual == expected, actual + ", not " + expected);
-    }
-
-    private static void same(long actual, long expected, String what) {
-        check(actual == expected, what + ": " + actual + ", not " + expected);
+        LabRun.toTheEnd(() -> lab.run(steps));
     }
 
     private void run(List<String> steps) throws Exception {

@@ -1,5 +1,8 @@
 package io.blocktap.it.lab;
 
+import static io.blocktap.it.lab.LabRun.check;
+import static io.blocktap.it.lab.LabRun.same;
+import static io.blocktap.it.lab.LabRun.say;
 import static io.blocktap.transport.ring.Blkif.BLKIF_OP_DISCARD;
 import static io.blocktap.transport.ring.Blkif.BLKIF_OP_INDIRECT;
 import static io.blocktap.transport.ring.Blkif.BLKIF_OP_READ;
@@ -19,6 +22,7 @@ import io.blocktap.transport.xen.frontend.XenDeviceNodes;
 import io.blocktap.transport.xen.frontend.XenFrontend;
 import io.blocktap.transport.xen.frontend.XenFrontend.Abi;
 import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenbusState;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.EventLoop;
@@ -26,7 +30,6 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -75,32 +78,7 @@ public final class XenFrontendLab {
         List<String> steps = args.length > 4
                 ? List.of(args).subList(4, args.length)
                 : List.of("honest", "hostile", "storms", "count");
-        int code = 0;
-        try {
-            new XenFrontendLab(args).run(steps);
-            say("all done");
-        } catch (Throwable t) {
-            t.printStackTrace(System.out);
-            code = 1;
-        }
-        System.out.flush();
-        System.exit(code);
-    }
-
-    private static void say(String format, Object... values) {
-        System.out.printf(
-                "%-6.1f %s%n",
-                ManagementFactory.getRuntimeMXBean().getUptime() / 1000.0, String.format(format, values));
-    }
-
-    private static void check(boolean holds, String otherwise) {
-        if (!holds) {
-            throw new AssertionError(otherwise);
-        }
-    }
-
-    private static void same(long actual, long expected, String what) {
-        check(actual == expected, what + ": " + actual + ", not " + expected);
+        LabRun.toTheEnd(() -> new XenFrontendLab(args).run(steps));
     }
 
     private void run(List<String> steps) throws Exception {
@@ -447,9 +425,7 @@ public final class XenFrontendLab {
                         : new XenRing(bad.grefs(), good.eventChannel(), good.layout());
                 frontend.nodes.publish("x86_64-abi", List.of(ring)).get();
                 try {
-                    frontend.nodes
-                            .awaitBackend(List.of(XenDeviceNodes.CONNECTED))
-                            .get();
+                    frontend.nodes.awaitBackend(List.of(XenbusState.CONNECTED)).get();
                     throw new AssertionError("connected: " + ring);
                 } catch (ExecutionException e) {
                     check(e.getCause() instanceof TapException, "not refused: " + e);
@@ -492,11 +468,8 @@ public final class XenFrontendLab {
     private void stateStorm(HonestProbe probe) throws Exception {
         long lines = logged("");
         try (HostileFrontend frontend = new HostileFrontend(hostileLoop, directory, Abi.X86_64, 1).connect()) {
-            int[] states = {
-                XenDeviceNodes.INITIALISED,
-                XenDeviceNodes.CLOSING,
-                XenDeviceNodes.INITIALISING,
-                XenDeviceNodes.CONNECTED
+            XenbusState[] states = {
+                XenbusState.INITIALISED, XenbusState.CLOSING, XenbusState.INITIALISING, XenbusState.CONNECTED
             };
             probe.longestMillis();
             long answers = probe.answers();
@@ -519,14 +492,14 @@ public final class XenFrontendLab {
                     STORM_STATES, millis, (cpuTicks() - cpu) * 10, meanwhile, longest);
             check(longest < LONGEST_ANSWER_MILLIS, "the neighbour waited for " + longest + " ms");
             // Afterwards it can still behave.
-            frontend.nodes.say(XenDeviceNodes.CLOSING).get();
+            frontend.nodes.say(XenbusState.CLOSING).get();
             frontend.nodes
-                    .awaitBackend(List.of(XenDeviceNodes.CLOSING, XenDeviceNodes.CLOSED))
+                    .awaitBackend(List.of(XenbusState.CLOSING, XenbusState.CLOSED))
                     .get();
-            frontend.nodes.say(XenDeviceNodes.INITIALISING).get();
+            frontend.nodes.say(XenbusState.INITIALISING).get();
             awaitOffer(frontend.nodes);
             frontend.publish().get();
-            frontend.nodes.awaitBackend(List.of(XenDeviceNodes.CONNECTED)).get();
+            frontend.nodes.awaitBackend(List.of(XenbusState.CONNECTED)).get();
             HostileFrontend.Ring ring = frontend.rings.get(0);
             ring.oneSegment(BLKIF_OP_READ, 9, HOSTILE_SECTOR, HostileFrontend.BAD_GREF, 0, 7);
             same(ring.ask(9), BLKIF_RSP_ERROR, "a request after the storm");
@@ -539,9 +512,9 @@ public final class XenFrontendLab {
     /** Waits until a backend that may have closed offers the disk again. */
     private static void awaitOffer(XenDeviceNodes nodes) throws Exception {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        while (nodes.awaitBackend(List.of(XenDeviceNodes.INIT_WAIT, XenDeviceNodes.CLOSED))
+        while (nodes.awaitBackend(List.of(XenbusState.INIT_WAIT, XenbusState.CLOSED))
                         .get()
-                == XenDeviceNodes.CLOSED) {
+                == XenbusState.CLOSED) {
             check(System.nanoTime() < deadline, "the backend stays closed after the storm");
         }
     }

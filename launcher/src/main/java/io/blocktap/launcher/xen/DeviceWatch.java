@@ -3,6 +3,7 @@ package io.blocktap.launcher.xen;
 import io.blocktap.launcher.xen.XenToolstack.DeviceState;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.transport.xen.store.Watch;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.time.Duration;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
@@ -46,10 +47,8 @@ final class DeviceWatch implements AutoCloseable {
 
     private DeviceState look() throws StageException {
         return new DeviceState(
-                BusState.of(XenHost.await(
-                        host.store().readIfPresent(device.backend().child("state")))),
-                BusState.of(XenHost.await(
-                        host.store().readIfPresent(device.frontend().child("state")))),
+                XenbusState.of(host.read(host.store(), device.backend().child("state"), "")),
+                XenbusState.of(host.read(host.store(), device.frontend().child("state"), "")),
                 XenHost.await(host.store().readIfPresent(device.backend().child("error"))));
     }
 

@@ -2,6 +2,7 @@ package io.blocktap.launcher.xen;
 
 import io.blocktap.pipeline.StageException;
 import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -90,8 +91,8 @@ public final class XenDeviceList {
             return Map.of(); // it went while we looked
         }
         Map<String, String> theirs = nodes(device.frontend(), FRONTEND_NODES);
-        BusState ownState = BusState.of(Optional.ofNullable(own.get("state")));
-        boolean isConnected = ownState == BusState.CONNECTED;
+        XenbusState ownState = XenbusState.of(own.getOrDefault("state", ""));
+        boolean isConnected = ownState == XenbusState.CONNECTED;
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("kind", device.kind());
         map.put("domid", device.domain().domid());
@@ -106,7 +107,7 @@ public final class XenDeviceList {
         map.put("backendState", ownState.toString());
         map.put(
                 "frontendState",
-                BusState.of(Optional.ofNullable(theirs.get("state"))).toString());
+                XenbusState.of(theirs.getOrDefault("state", "")).toString());
         map.put("online", !"0".equals(own.get("online")));
         put(map, "error", own.get("error"));
         map.put("params", own.getOrDefault("params", ""));

@@ -9,6 +9,7 @@ import io.blocktap.transport.xen.store.XenStorePath;
 import io.blocktap.transport.xen.store.XenStorePermission;
 import io.blocktap.transport.xen.store.XenStorePermission.Access;
 import io.blocktap.transport.xen.store.XenStoreTransaction;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -109,7 +110,7 @@ public final class XenToolstack {
         nodes.put("type", device.kind());
         nodes.put("mode", mode.node);
         nodes.put("device-type", "disk");
-        nodes.put("state", BusState.INITIALISING.node());
+        nodes.put("state", XenbusState.INITIALISING.node());
         return nodes;
     }
 
@@ -119,7 +120,7 @@ public final class XenToolstack {
         nodes.put("backend-id", Integer.toString(device.backendDomid()));
         nodes.put("virtual-device", Integer.toString(device.device().number()));
         nodes.put("device-type", "disk");
-        nodes.put("state", BusState.INITIALISING.node());
+        nodes.put("state", XenbusState.INITIALISING.node());
         return nodes;
     }
 
@@ -133,31 +134,31 @@ public final class XenToolstack {
     /**
      * Waits until a server has taken the device, and the guest has connected.
      *
-     * @param enough {@link BusState#CONNECTED}, or {@link BusState#INIT_WAIT} if the guest need not be there
+     * @param enough {@link XenbusState#CONNECTED}, or {@link XenbusState#INIT_WAIT} if the guest need not be there
      * @return the backend's state
      * @throws StageException if the server refuses the device, whose nodes are removed then; or if the time is over
      */
-    public BusState awaitServed(XenDevice device, BusState enough, Duration limit) throws StageException {
+    public XenbusState awaitServed(XenDevice device, XenbusState enough, Duration limit) throws StageException {
         DeviceState last;
         try (DeviceWatch watch = new DeviceWatch(host, device)) {
             last = watch.until(
                     state -> state.isRefused()
-                            || state.own() == BusState.CONNECTED
-                            || state.own() == BusState.INIT_WAIT && enough == BusState.INIT_WAIT,
+                            || state.own() == XenbusState.CONNECTED
+                            || state.own() == XenbusState.INIT_WAIT && enough == XenbusState.INIT_WAIT,
                     limit);
         }
         if (last.isRefused()) {
             remove(device);
             throw new StageException(device + ": " + oneLine(last.error().orElse("")));
         }
-        if (last.own() == BusState.INITIALISING || last.own() == BusState.UNKNOWN) {
+        if (last.own() == XenbusState.INITIALISING || last.own() == XenbusState.UNKNOWN) {
             remove(device);
             throw new StageException(device + ": no server has taken it within " + limit.toMillis()
                     + " ms, so it is removed again; is 'blocktap serve --tap xen"
                     + (device.kind().equals("tap") ? "" : ":kind=" + device.kind()) + " ...' running in domain "
                     + device.backendDomid() + "?");
         }
-        if (last.own() != BusState.CONNECTED && enough == BusState.CONNECTED) {
+        if (last.own() != XenbusState.CONNECTED && enough == XenbusState.CONNECTED) {
             throw new StageException(device + ": offered, but the guest has not connected within " + limit.toMillis()
                     + " ms (server " + last.own() + ", guest " + last.frontend()
                     + "); it stays offered: has the guest started, and has it the driver xen-blkfront?");
@@ -204,11 +205,13 @@ public final class XenToolstack {
         XenHost.await(host.store()
                 .transaction(view -> view.readIfPresent(device.backend().child("state"))
                         .thenCompose(state -> view.write(device.backend().child("online"), "0")
-                                .thenCompose(ok -> BusState.of(state) == BusState.CLOSED
+                                .thenCompose(ok -> XenbusState.of(state.orElse("")) == XenbusState.CLOSED
                                         ? CompletableFuture.completedFuture(null)
-                                        : view.write(device.backend().child("state"), BusState.CLOSING.node())))));
+                                        : view.write(device.backend().child("state"), XenbusState.CLOSING.node())))));
         try (DeviceWatch watch = new DeviceWatch(host, device)) {
-            return watch.until(state -> state.own() == BusState.CLOSED, limit).own() == BusState.CLOSED;
+            return watch.until(state -> state.own() == XenbusState.CLOSED, limit)
+                            .own()
+                    == XenbusState.CLOSED;
         }
     }
 
@@ -243,10 +246,10 @@ public final class XenToolstack {
      * @param frontend the guest's state
      * @param error what the server has told the toolstack
      */
-    record DeviceState(BusState own, BusState frontend, Optional<String> error) {
+    record DeviceState(XenbusState own, XenbusState frontend, Optional<String> error) {
         /** The server has given up: it tells why, and that it has closed. */
         boolean isRefused() {
-            return own == BusState.CLOSED && error.isPresent();
+            return own == XenbusState.CLOSED && error.isPresent();
         }
     }
 }

@@ -8,6 +8,7 @@ import io.blocktap.launcher.server.EventLoops;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -121,7 +122,7 @@ final class XenToolstackTest {
 
         XenDevice device = create("");
 
-        assertThat(toolstack.awaitServed(device, BusState.CONNECTED, LONG)).isEqualTo(BusState.CONNECTED);
+        assertThat(toolstack.awaitServed(device, XenbusState.CONNECTED, LONG)).isEqualTo(XenbusState.CONNECTED);
     }
 
     @Test
@@ -136,7 +137,7 @@ final class XenToolstackTest {
 
         XenDevice device = create("image:/etc/shadow");
 
-        assertThatThrownBy(() -> toolstack.awaitServed(device, BusState.CONNECTED, LONG))
+        assertThatThrownBy(() -> toolstack.awaitServed(device, XenbusState.CONNECTED, LONG))
                 .hasMessage("xvda of g1 (domain 7): 'image:/etc/shadow' is not allowed");
         assertThat(store.below("/local/domain/0/backend/tap")).isEmpty();
         assertThat(store.get(FRONTEND)).isNull();
@@ -146,7 +147,7 @@ final class XenToolstackTest {
     void saysThatNoServerRunsAndLeavesNothingBehind() throws Exception {
         XenDevice device = create("");
 
-        assertThatThrownBy(() -> toolstack.awaitServed(device, BusState.CONNECTED, SHORT))
+        assertThatThrownBy(() -> toolstack.awaitServed(device, XenbusState.CONNECTED, SHORT))
                 .hasMessageContaining("no server has taken it within 200 ms")
                 .hasMessageContaining("is 'blocktap serve --tap xen ...' running in domain 0?");
         assertThat(store.get(BACKEND)).isNull();
@@ -157,8 +158,8 @@ final class XenToolstackTest {
         when(FRONTEND + "/state", "1", BACKEND + "/state", "2");
         XenDevice device = create("");
 
-        assertThat(toolstack.awaitServed(device, BusState.INIT_WAIT, LONG)).isEqualTo(BusState.INIT_WAIT);
-        assertThatThrownBy(() -> toolstack.awaitServed(device, BusState.CONNECTED, SHORT))
+        assertThat(toolstack.awaitServed(device, XenbusState.INIT_WAIT, LONG)).isEqualTo(XenbusState.INIT_WAIT);
+        assertThatThrownBy(() -> toolstack.awaitServed(device, XenbusState.CONNECTED, SHORT))
                 .hasMessageContaining(
                         "offered, but the guest has not connected within 200 ms (server InitWait, guest Initialising)");
         assertThat(store.get(BACKEND + "/state")).isEqualTo("2");

@@ -4,10 +4,12 @@ import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
- * What a server knows of a device that is not in xenstore, as a JSON object.
+ * What a server knows of a device that is not in xenstore, for its status file.
  *
  * @param domid the guest
  * @param device the device's number
@@ -17,23 +19,28 @@ import java.util.List;
  */
 record DeviceStatus(int domid, int device, Disk disk, List<RequestStream> streams, int inFlight) {
 
-    /** Appends it. Numbers are since the rings were connected. Any thread. */
-    void appendTo(StringBuilder out) {
-        out.append("{\"domid\": ").append(domid).append(", \"device\": ").append(device);
-        out.append(", \"disk\": ");
-        quote(out, disk.name());
-        out.append(", \"chain\": ");
-        quote(out, disk.description());
-        out.append(", \"sizeBytes\": ").append(disk.geometry().sizeBytes());
-        out.append(", \"readOnly\": ").append(disk.geometry().has(Feature.READ_ONLY));
-        out.append(", \"inFlight\": ").append(inFlight < 0 ? "null" : Integer.toString(inFlight));
-        out.append(", \"counters\": {\"reads\": ").append(requests(BlockOp.READ));
-        out.append(", \"readBytes\": ").append(bytes(BlockOp.READ));
-        out.append(", \"writes\": ").append(requests(BlockOp.WRITE));
-        out.append(", \"writtenBytes\": ").append(bytes(BlockOp.WRITE));
-        out.append(", \"flushes\": ").append(requests(BlockOp.FLUSH));
-        out.append(", \"discards\": ").append(requests(BlockOp.DISCARD));
-        out.append(", \"errors\": ").append(errors()).append("}}");
+    /** Returns it as JSON's objects are written. Numbers are since the rings were connected. Any thread. */
+    Map<String, Object> toMap() {
+        Map<String, Object> counters = new LinkedHashMap<>();
+        counters.put("reads", requests(BlockOp.READ));
+        counters.put("readBytes", bytes(BlockOp.READ));
+        counters.put("writes", requests(BlockOp.WRITE));
+        counters.put("writtenBytes", bytes(BlockOp.WRITE));
+        counters.put("flushes", requests(BlockOp.FLUSH));
+        counters.put("discards", requests(BlockOp.DISCARD));
+        counters.put("errors", errors());
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("domid", domid);
+        map.put("device", device);
+        map.put("disk", disk.name());
+        map.put("chain", disk.description());
+        map.put("sizeBytes", disk.geometry().sizeBytes());
+        map.put("readOnly", disk.geometry().has(Feature.READ_ONLY));
+        if (inFlight >= 0) {
+            map.put("inFlight", inFlight);
+        }
+        map.put("counters", counters);
+        return map;
     }
 
     private long requests(BlockOp op) {
@@ -52,20 +59,5 @@ record DeviceStatus(int domid, int device, Disk disk, List<RequestStream> stream
             }
         }
         return sum;
-    }
-
-    static void quote(StringBuilder out, String text) {
-        out.append('"');
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            if (c == '"' || c == '\\') {
-                out.append('\\').append(c);
-            } else if (c < 0x20 || c == 0x7f) {
-                out.append(String.format("\\u%04x", (int) c));
-            } else {
-                out.append(c);
-            }
-        }
-        out.append('"');
     }
 }

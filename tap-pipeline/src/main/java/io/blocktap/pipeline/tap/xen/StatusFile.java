@@ -1,5 +1,6 @@
 package io.blocktap.pipeline.tap.xen;
 
+import io.blocktap.pipeline.config.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -59,7 +60,8 @@ final class StatusFile implements AutoCloseable {
     private void look() {
         try {
             List<DeviceStatus> now = devices.get().get(ANSWER_MILLIS, TimeUnit.MILLISECONDS);
-            String text = textOf(now);
+            String text = Json.line(
+                    now.stream().limit(MOST_DEVICES).map(DeviceStatus::toMap).toList());
             if (!text.equals(written)) {
                 write(head + ", \"writtenMillis\": " + System.currentTimeMillis() + ", \"devices\": " + text + "}\n");
                 written = text;
@@ -74,16 +76,6 @@ final class StatusFile implements AutoCloseable {
         } catch (RuntimeException e) {
             XenTap.LOG.warn("status file {}", file, e); // an escaped one would end the schedule
         }
-    }
-
-    static String textOf(List<DeviceStatus> devices) {
-        StringBuilder text = new StringBuilder("[");
-        int told = Math.min(devices.size(), MOST_DEVICES);
-        for (int i = 0; i < told; i++) {
-            text.append(i == 0 ? "" : ",\n ");
-            devices.get(i).appendTo(text);
-        }
-        return text.append(']').toString();
     }
 
     private void write(String text) throws IOException {

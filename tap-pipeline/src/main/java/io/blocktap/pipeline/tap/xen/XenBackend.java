@@ -5,15 +5,12 @@ import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.StageException;
-import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
 import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.Printable;
-import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.xen.store.Watch;
 import io.blocktap.transport.xen.store.XenStorePath;
-import io.blocktap.transport.xen.store.XenStoreTransaction;
+import io.blocktap.transport.xen.store.XenbusState;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -31,11 +28,7 @@ import org.slf4j.event.Level;
  * <p>Threads: the tap's control loop; each ring has an event loop of its own.
  */
 final class XenBackend {
-    private static final int INFO_CDROM = 1;
-    private static final int INFO_REMOVABLE = 2;
-    private static final int INFO_READ_ONLY = 4;
     private static final int STREAM_ANSWER_MILLIS = 250;
-    private static final int SECTOR_BYTES = 1 << Blkif.SECTOR_SHIFT;
 
     /** How often, a second apart, rings of a running guest are tried: the process that had them may not have ended yet. */
     private static final int TAKEOVER_TRIES = 30;
@@ -52,6 +45,7 @@ final class XenBackend {
     private @Nullable XenStorePath frontend;
     private @Nullable Watch frontendWatch;
     private final XenRings rings;
+    private final BackendNodes nodes;
     private final DeviceDisk deviceDisk;
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
@@ -59,23 +53,12 @@ final class XenBackend {
     private boolean isTakingOver;
     private int takeoverTries;
 
-    /** The nodes of the toolstack. */
-    private record Nodes(
-            Optional<String> frontend,
-            Optional<String> frontendId,
-            XenbusState state,
-            boolean isOnline,
-            String mode,
-            String params,
-            String deviceType,
-            boolean isRemovable,
-            boolean isReady) {}
-
     XenBackend(XenTap tap, XenStorePath path, int domid, int device) {
         this.tap = tap;
         this.path = path;
         this.domid = domid;
         this.device = device;
+        this.nodes = new BackendNodes(tap.store(), path);
         this.rings = new XenRings(tap, domid, device);
         this.deviceDisk = new DeviceDisk(tap, "xen " + domid + "/" + device);
     }
@@ -122,11 +105,11 @@ final class XenBackend {
 
     /** Looks and takes a step. Completes with whether there may be another one. */
     private CompletableFuture<Boolean> lookNow() {
-        return nodes().thenCompose(nodes -> {
-            if (nodes.frontend().isEmpty()) {
-                return step(seen(nodes, XenbusState.UNKNOWN, true), nodes);
+        return nodes.read().thenCompose(wanted -> {
+            if (wanted.frontend().isEmpty()) {
+                return step(seen(wanted, XenbusState.UNKNOWN, true), wanted);
             }
-            XenStorePath its = watchFrontend(nodes.frontend().get());
+            XenStorePath its = watchFrontend(wanted.frontend().get());
             return tap.store().readIfPresent(its.child("state")).thenCompose(state -> {
                 XenbusState theirs = XenbusState.of(state.orElse(""));
                 boolean mayDiffer =
@@ -135,57 +118,20 @@ final class XenBackend {
                         ? FrontendNodes.read(tap.store(), its, tap.maxQueues())
                                 .handle((now, wrong) -> wrong == null && now.equals(rings.published()))
                         : CompletableFuture.completedFuture(true);
-                return same.thenCompose(sameRings -> step(seen(nodes, theirs, sameRings), nodes));
+                return same.thenCompose(sameRings -> step(seen(wanted, theirs, sameRings), wanted));
             });
         });
     }
 
-    private XenbusPlan.Seen seen(Nodes nodes, XenbusState frontendState, boolean sameRings) {
+    private XenbusPlan.Seen seen(BackendNodes.Wanted wanted, XenbusState frontendState, boolean sameRings) {
         return new XenbusPlan.Seen(
-                nodes.frontend().isPresent(),
-                nodes.state(),
+                wanted.frontend().isPresent(),
+                wanted.state(),
                 frontendState,
-                nodes.isOnline(),
-                nodes.isReady(),
+                wanted.isOnline(),
+                wanted.isReady(),
                 rings.areServed(),
                 sameRings);
-    }
-
-    private CompletableFuture<Nodes> nodes() {
-        Map<String, CompletableFuture<Optional<String>>> found = new LinkedHashMap<>();
-        for (String name : List.of(
-                "frontend",
-                "frontend-id",
-                "state",
-                "online",
-                "mode",
-                "params",
-                "device-type",
-                "removable",
-                "script",
-                "hotplug-status")) {
-            found.put(name, tap.store().readIfPresent(path.child(name)));
-        }
-        return FrontendNodes.all(new ArrayList<>(found.values())).thenApply(ok -> {
-            Map<String, Optional<String>> nodes = new LinkedHashMap<>();
-            found.forEach((name, value) -> nodes.put(name, value.join()));
-            return new Nodes(
-                    value(nodes, "frontend"),
-                    value(nodes, "frontend-id"),
-                    XenbusState.of(value(nodes, "state").orElse("")),
-                    !value(nodes, "online").orElse("1").equals("0"),
-                    value(nodes, "mode").orElse("r"),
-                    value(nodes, "params").orElse(""),
-                    value(nodes, "device-type").orElse("disk"),
-                    value(nodes, "removable").orElse("0").equals("1"),
-                    value(nodes, "script").isEmpty()
-                            || value(nodes, "hotplug-status").orElse("").equals("connected"));
-        });
-    }
-
-    private static Optional<String> value(Map<String, Optional<String>> nodes, String name) {
-        Optional<String> value = nodes.get(name);
-        return value == null ? Optional.empty() : value;
     }
 
     private XenStorePath watchFrontend(String node) {
@@ -230,13 +176,13 @@ final class XenBackend {
 
     // ---- steps
 
-    private CompletableFuture<Boolean> step(XenbusPlan.Seen seen, Nodes nodes) {
+    private CompletableFuture<Boolean> step(XenbusPlan.Seen seen, BackendNodes.Wanted wanted) {
         XenbusPlan.Step step = XenbusPlan.next(seen);
         XenTap.LOG.debug("{}: {}", this, step);
         return switch (step) {
             case NONE -> CompletableFuture.completedFuture(false);
-            case OFFER -> offer(nodes).thenApply(ok -> true);
-            case CONNECT -> connect(nodes, seen.frontend()).thenApply(ok -> true);
+            case OFFER -> offer(wanted).thenApply(ok -> true);
+            case CONNECT -> connect(wanted, seen.frontend()).thenApply(ok -> true);
             case DISCONNECT -> drainRings().thenApply(ok -> true);
             case SAY_CONNECTED -> say(XenbusState.CONNECTED);
             case SAY_CLOSING -> say(XenbusState.CLOSING);
@@ -265,109 +211,62 @@ final class XenBackend {
         return lookAgain;
     }
 
-    /** Writes the own state, unless the device is gone meanwhile: it must not come back as a node without the others. */
     private CompletableFuture<Boolean> say(XenbusState state) {
-        return write(Map.of(), state).thenApply(ok -> true);
+        return nodes.write(Map.of(), state).thenApply(ok -> true);
     }
 
-    private CompletableFuture<Void> write(Map<String, String> values, XenbusState state) {
-        return tap.store()
-                .transaction(view -> view.readIfPresent(path.child("frontend")).thenCompose(there -> {
-                    if (there.isEmpty()) {
-                        return CompletableFuture.<Void>completedFuture(null);
-                    }
-                    List<CompletableFuture<Void>> all = new ArrayList<>();
-                    values.forEach((name, value) -> all.add(view.write(path.child(name), value)));
-                    if (state == XenbusState.INIT_WAIT || state == XenbusState.CONNECTED) {
-                        all.add(view.remove(path.child("error"))); // of an earlier attempt
-                    }
-                    all.add(view.write(path.child("state"), state.text()));
-                    return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
-                }));
-    }
-
-    private CompletableFuture<Disk> acquireDisk(Nodes nodes) {
-        if (nodes.frontendId().isPresent() && !nodes.frontendId().get().strip().equals(Integer.toString(domid))) {
+    private CompletableFuture<Disk> acquireDisk(BackendNodes.Wanted wanted) {
+        if (wanted.frontendId().isPresent()
+                && !wanted.frontendId().get().strip().equals(Integer.toString(domid))) {
             return CompletableFuture.failedFuture(new StageException("its frontend-id is not " + domid));
         }
-        return deviceDisk.acquire(nodes.params());
+        return deviceDisk.acquire(wanted.params());
     }
 
-    private CompletableFuture<Void> offer(Nodes nodes) {
-        return acquireDisk(nodes).thenCompose(wanted -> {
-            Map<String, String> values = features(wanted.geometry());
+    private CompletableFuture<Void> offer(BackendNodes.Wanted wanted) {
+        return acquireDisk(wanted).thenCompose(chosen -> {
+            Map<String, String> values = BackendNodes.features(chosen.geometry());
             values.put("max-ring-page-order", Integer.toString(FrontendNodes.MAX_PAGE_ORDER));
             values.put("multi-queue-max-queues", Integer.toString(tap.maxQueues()));
-            if (tap.disks().find("").filter(standard -> standard == wanted).isPresent()) {
+            if (tap.disks().find("").filter(standard -> standard == chosen).isPresent()) {
                 // libxl gives QEMU nbd+unix:///?socket=THIS for the time before the guest has its own driver: always
                 // the default export.
                 tap.settings().nbdSocket().ifPresent(socket -> values.put("physical-device-path", socket.toString()));
             }
-            return write(values, XenbusState.INIT_WAIT);
+            return nodes.write(values, XenbusState.INIT_WAIT);
         });
-    }
-
-    private static Map<String, String> features(Geometry geometry) {
-        Map<String, String> values = new LinkedHashMap<>();
-        values.put("feature-flush-cache", geometry.has(Feature.FLUSH) ? "1" : "0");
-        values.put("feature-barrier", "0");
-        values.put("feature-persistent", "0");
-        values.put("feature-max-indirect-segments", Integer.toString(BlkifFeatures.MAX_INDIRECT_SEGMENTS));
-        values.put("feature-discard", geometry.has(Feature.DISCARD) ? "1" : "0");
-        if (geometry.has(Feature.DISCARD)) {
-            values.put(
-                    "discard-granularity",
-                    Integer.toString(Math.max(SECTOR_BYTES, geometry.discardGranularityBytes())));
-            values.put("discard-alignment", "0");
-            values.put("discard-secure", "0");
-        }
-        return values;
-    }
-
-    private static Map<String, String> size(Geometry geometry) {
-        return Map.of("sectors", Long.toString(geometry.sizeBytes() >> Blkif.SECTOR_SHIFT));
     }
 
     // ---- rings
 
-    private CompletableFuture<Void> connect(Nodes nodes, XenbusState theirState) {
-        isTakingOver = nodes.state() == XenbusState.CONNECTED;
-        return acquireDisk(nodes).thenCompose(wanted -> connect(nodes, theirState, wanted));
+    private CompletableFuture<Void> connect(BackendNodes.Wanted wanted, XenbusState theirState) {
+        isTakingOver = wanted.state() == XenbusState.CONNECTED;
+        return acquireDisk(wanted).thenCompose(chosen -> connect(wanted, theirState, chosen));
     }
 
-    private CompletableFuture<Void> connect(Nodes nodes, XenbusState theirState, Disk wanted) {
+    private CompletableFuture<Void> connect(BackendNodes.Wanted wanted, XenbusState theirState, Disk chosen) {
         boolean readOnly =
-                wanted.geometry().has(Feature.READ_ONLY) || !nodes.mode().startsWith("w");
-        if (!wanted.geometry().has(Feature.READ_ONLY) && readOnly) {
-            return CompletableFuture.failedFuture(new StageException("mode=" + Printable.of(nodes.mode())
-                    + ", but disk '" + wanted.name() + "' can be written; serve it read-only, or give access=rw"));
+                chosen.geometry().has(Feature.READ_ONLY) || !wanted.mode().startsWith("w");
+        if (!chosen.geometry().has(Feature.READ_ONLY) && readOnly) {
+            return CompletableFuture.failedFuture(new StageException("mode=" + Printable.of(wanted.mode())
+                    + ", but disk '" + chosen.name() + "' can be written; serve it read-only, or give access=rw"));
         }
         XenStorePath theirs = Objects.requireNonNull(frontend);
         return FrontendNodes.read(tap.store(), theirs, tap.maxQueues()).thenCompose(published -> {
             if (tap.isStopping()) {
                 return CompletableFuture.completedFuture(null);
             }
-            disk = wanted;
-            return rings.serve(wanted, published)
+            disk = chosen;
+            return rings.serve(chosen, published)
                     .thenCompose(ok -> isTakingOver && theirState == XenbusState.CONNECTED
-                            ? isTold(size(wanted.geometry()))
+                            ? nodes.have(BackendNodes.size(chosen.geometry()))
                             : CompletableFuture.completedFuture(false))
                     .thenCompose(isTold -> {
                         if (isTold) {
                             return CompletableFuture.<Void>completedFuture(null); // the guest need not notice
                         }
-                        Map<String, String> values = features(wanted.geometry());
-                        values.putAll(size(wanted.geometry()));
-                        values.put("sector-size", Integer.toString(SECTOR_BYTES));
-                        values.put(
-                                "physical-sector-size",
-                                Integer.toString(wanted.geometry().physicalBlockBytes()));
-                        values.put(
-                                "info",
-                                Integer.toString((nodes.deviceType().equals("cdrom") ? INFO_CDROM : 0)
-                                        | (nodes.isRemovable() ? INFO_REMOVABLE : 0)
-                                        | (readOnly ? INFO_READ_ONLY : 0)));
-                        return write(values, XenbusState.CONNECTED);
+                        return nodes.write(
+                                BackendNodes.disk(chosen.geometry(), wanted, readOnly), XenbusState.CONNECTED);
                     })
                     .thenRun(() -> {
                         lastError = "";
@@ -378,13 +277,13 @@ final class XenBackend {
                                 .log(
                                         "{}: connected to disk '{}', {} ring(s) of {} page(s), {}",
                                         this,
-                                        wanted.name(),
+                                        chosen.name(),
                                         published.size(),
                                         published.get(0).grefs().size(),
                                         published.get(0).layout());
                         Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
                         resized = listener;
-                        wanted.onGeometryChange(listener);
+                        chosen.onGeometryChange(listener);
                     })
                     .handle((ok, failure) -> failure == null
                             ? CompletableFuture.<Void>completedFuture(null)
@@ -418,19 +317,10 @@ final class XenBackend {
                                 : found.stream().mapToInt(each -> each).sum())));
     }
 
-    /** Completes with whether the nodes have these values already. */
-    private CompletableFuture<Boolean> isTold(Map<String, String> values) {
-        List<CompletableFuture<Boolean>> all = new ArrayList<>();
-        values.forEach((name, value) -> all.add(tap.store()
-                .readIfPresent(path.child(name))
-                .thenApply(present -> present.orElse("").equals(value))));
-        return FrontendNodes.all(all).thenApply(same -> !same.contains(false));
-    }
-
     private void resize(Geometry geometry) {
         if (rings.areServed() && !tap.isStopping()) {
             // Linux' frontend reads the size again when the state is written, even if it is the same.
-            write(size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
+            nodes.write(BackendNodes.size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
                 if (failure != null) {
                     failed(XenTap.causeOf(failure));
                 }
@@ -488,19 +378,12 @@ final class XenBackend {
         if (tap.isStopping() || rings.areServed()) {
             return; // what is connected stays so
         }
-        tap.store()
-                .transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("frontend"))
-                        .thenCompose(there -> there.isEmpty()
-                                ? CompletableFuture.<Void>completedFuture(null)
-                                : view.write(path.child("error"), message)
-                                        .thenCompose(ok -> guestWaits // with its disk, until it can be served again
-                                                ? CompletableFuture.<Void>completedFuture(null)
-                                                : view.write(path.child("state"), XenbusState.CLOSED.text()))))
-                .whenComplete((ok, failure) -> {
-                    if (failure != null) {
-                        XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());
-                    }
-                });
+        // A guest that waits to be taken over waits on, with its disk, until it can be served again.
+        nodes.writeError(message, !guestWaits).whenComplete((ok, failure) -> {
+            if (failure != null) {
+                XenTap.LOG.debug("{}: the error is not told: {}", this, failure.getMessage());
+            }
+        });
     }
 
     @Override

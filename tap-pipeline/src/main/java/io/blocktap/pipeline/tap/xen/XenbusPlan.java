@@ -1,5 +1,7 @@
 package io.blocktap.pipeline.tap.xen;
 
+import io.blocktap.transport.xen.store.XenbusState;
+
 /**
  * What the backend of one device does next, given what both sides' nodes say and what it has: a pure function, asked anew after each step and each change of a node. Events tell
  * only that something may have changed, so there is no history to get wrong: a guest that toggles its state (XSA-350) leads to no more than the next step.

@@ -51,15 +51,6 @@ final class StatusFileTest {
     }
 
     @Test
-    void quotesWhatJsonCanNotHold() {
-        StringBuilder text = new StringBuilder();
-
-        DeviceStatus.quote(text, "a\"b\\c\n\u007f");
-
-        assertThat(text).hasToString("\"a\\\"b\\\\c\\u000a\\u007f\"");
-    }
-
-    @Test
     void takesAwayWhatLibxlPutsBeforeTheTarget() {
         assertThat(DeviceDisk.target("aio:image:/srv/a.img")).isEqualTo("image:/srv/a.img");
         assertThat(DeviceDisk.target("vhd:vm1")).isEqualTo("vm1");

@@ -1,14 +1,15 @@
 package io.blocktap.pipeline.tap.xen;
 
-import static io.blocktap.pipeline.tap.xen.XenbusState.CLOSED;
-import static io.blocktap.pipeline.tap.xen.XenbusState.CLOSING;
-import static io.blocktap.pipeline.tap.xen.XenbusState.CONNECTED;
-import static io.blocktap.pipeline.tap.xen.XenbusState.INITIALISED;
-import static io.blocktap.pipeline.tap.xen.XenbusState.INITIALISING;
-import static io.blocktap.pipeline.tap.xen.XenbusState.INIT_WAIT;
-import static io.blocktap.pipeline.tap.xen.XenbusState.UNKNOWN;
+import static io.blocktap.transport.xen.store.XenbusState.CLOSED;
+import static io.blocktap.transport.xen.store.XenbusState.CLOSING;
+import static io.blocktap.transport.xen.store.XenbusState.CONNECTED;
+import static io.blocktap.transport.xen.store.XenbusState.INITIALISED;
+import static io.blocktap.transport.xen.store.XenbusState.INITIALISING;
+import static io.blocktap.transport.xen.store.XenbusState.INIT_WAIT;
+import static io.blocktap.transport.xen.store.XenbusState.UNKNOWN;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.blocktap.transport.xen.store.XenbusState;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;

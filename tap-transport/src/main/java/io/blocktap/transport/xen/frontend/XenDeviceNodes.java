@@ -9,6 +9,7 @@ import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreNodes;
 import io.blocktap.transport.xen.store.XenStorePath;
 import io.blocktap.transport.xen.store.XenStoreTransaction;
+import io.blocktap.transport.xen.store.XenbusState;
 import io.netty.util.concurrent.ScheduledFuture;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -29,19 +30,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: the loop of the store; the methods can be called from any. Source: Xen {@code io/blkif.h} and {@code io/xenbus.h}.
  */
 public final class XenDeviceNodes {
-    /** {@code XenbusStateInitialising}. */
-    public static final int INITIALISING = 1;
-    /** {@code XenbusStateInitWait}. */
-    public static final int INIT_WAIT = 2;
-    /** {@code XenbusStateInitialised}. */
-    public static final int INITIALISED = 3;
-    /** {@code XenbusStateConnected}. */
-    public static final int CONNECTED = 4;
-    /** {@code XenbusStateClosing}. */
-    public static final int CLOSING = 5;
-    /** {@code XenbusStateClosed}. */
-    public static final int CLOSED = 6;
-
     /** Numbers that no toolstack gives: xvd disks from 65000 on, {@code 1 << 28 | disk << 8}. */
     private static final int FIRST_DEVICE = 1 << 28 | 65000 << 8;
 
@@ -62,7 +50,8 @@ public final class XenDeviceNodes {
     private @Nullable Watch watch;
 
     /** Somebody waits for one of these states. */
-    private record Awaited(List<Integer> states, CompletableFuture<Integer> reached, ScheduledFuture<?> timeout) {}
+    private record Awaited(
+            List<XenbusState> states, CompletableFuture<XenbusState> reached, ScheduledFuture<?> timeout) {}
 
     private XenDeviceNodes(XenStore store, XenStorePath directory, int backendDomid, int domid, int device) {
         this.store = store;
@@ -132,13 +121,13 @@ public final class XenDeviceNodes {
         its.put("mode", "w");
         its.put("device-type", "disk");
         its.put("params", params);
-        its.put("state", Integer.toString(INITIALISING));
+        its.put("state", XenbusState.INITIALISING.node());
         Map<String, String> ours = new LinkedHashMap<>();
         ours.put("backend", backend.toString());
         ours.put("backend-id", Integer.toString(backendDomid));
         ours.put("virtual-device", Integer.toString(device));
         ours.put("device-type", "disk");
-        ours.put("state", Integer.toString(INITIALISING));
+        ours.put("state", XenbusState.INITIALISING.node());
         return CompletableFuture.allOf(write(view, backend, its), write(view, frontend, ours));
     }
 
@@ -186,8 +175,8 @@ public final class XenDeviceNodes {
      *
      * @return completes on the loop with the state; fails with the backend's own words if it has closed, and after 30 seconds
      */
-    public CompletableFuture<Integer> awaitBackend(List<Integer> states) {
-        CompletableFuture<Integer> reached = new CompletableFuture<>();
+    public CompletableFuture<XenbusState> awaitBackend(List<XenbusState> states) {
+        CompletableFuture<XenbusState> reached = new CompletableFuture<>();
         store.loop().execute(() -> {
             ScheduledFuture<?> timeout = store.loop()
                     .schedule(
@@ -209,7 +198,7 @@ public final class XenDeviceNodes {
         }
         store.readIfPresent(backend.child("state"))
                 .thenCombine(store.readIfPresent(backend.child("error")), (state, error) -> {
-                    settle(number(state.orElse("0"), 0), error.orElse("no reason is told"));
+                    settle(XenbusState.of(state.orElse("")), error.orElse("no reason is told"));
                     return state;
                 })
                 .exceptionally(failure -> {
@@ -218,10 +207,10 @@ public final class XenDeviceNodes {
                 });
     }
 
-    private void settle(int state, String error) {
+    private void settle(XenbusState state, String error) {
         for (Awaited each : List.copyOf(awaited)) {
             boolean isWanted = each.states.contains(state);
-            if (isWanted || state == CLOSED || each.reached.isDone()) {
+            if (isWanted || state == XenbusState.CLOSED || each.reached.isDone()) {
                 awaited.remove(each);
                 each.timeout.cancel(false);
                 if (isWanted) {
@@ -234,19 +223,11 @@ public final class XenDeviceNodes {
         }
     }
 
-    private static int number(String text, int otherwise) {
-        try {
-            return Integer.parseInt(text.strip());
-        } catch (NumberFormatException e) {
-            return otherwise;
-        }
-    }
-
     // ---- the frontend's part
 
     /** Writes the frontend's state. */
-    public CompletableFuture<Void> say(int state) {
-        return store.write(frontend.child("state"), Integer.toString(state));
+    public CompletableFuture<Void> say(XenbusState state) {
+        return store.write(frontend.child("state"), state.node());
     }
 
     /**
@@ -275,7 +256,7 @@ public final class XenDeviceNodes {
             }
             values.put(prefix + "event-channel", Integer.toString(ring.eventChannel()));
         }
-        values.put("state", Integer.toString(INITIALISED));
+        values.put("state", XenbusState.INITIALISED.node());
         return store.transaction(view -> write(view, frontend, values));
     }
 
@@ -322,10 +303,10 @@ public final class XenDeviceNodes {
      *
      * @return completes when the backend has let go of the rings
      */
-    public CompletableFuture<Integer> close() {
+    public CompletableFuture<XenbusState> close() {
         return store.transaction(view -> view.write(backend.child("online"), "0")
-                        .thenCompose(ok -> view.write(frontend.child("state"), Integer.toString(CLOSING))))
-                .thenCompose(ok -> awaitBackend(List.of(CLOSING, CLOSED)));
+                        .thenCompose(ok -> view.write(frontend.child("state"), XenbusState.CLOSING.node())))
+                .thenCompose(ok -> awaitBackend(List.of(XenbusState.CLOSING, XenbusState.CLOSED)));
     }
 
     /** Removes all nodes, and stops watching. */

@@ -10,6 +10,7 @@ import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
 import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenbusState;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.Future;
@@ -139,7 +140,7 @@ public final class XenFrontend implements AutoCloseable {
                 })
                 .thenCompose(made -> {
                     nodes = made;
-                    return made.awaitBackend(List.of(XenDeviceNodes.INIT_WAIT));
+                    return made.awaitBackend(List.of(XenbusState.INIT_WAIT));
                 })
                 .thenCompose(offered -> makeRings())
                 .thenCompose(made -> nodes().publish(
@@ -147,12 +148,12 @@ public final class XenFrontend implements AutoCloseable {
                                 queues.stream()
                                         .map(XenFrontendChannel::published)
                                         .toList()))
-                .thenCompose(told -> nodes().awaitBackend(List.of(XenDeviceNodes.CONNECTED)))
+                .thenCompose(told -> nodes().awaitBackend(List.of(XenbusState.CONNECTED)))
                 .thenCompose(connected -> nodes().geometry())
                 .thenCompose(geometry -> {
                     queues.forEach(queue -> queue.connected(geometry));
                     nodes().onBackendChange(this::lookAtGeometry);
-                    return nodes().say(XenDeviceNodes.CONNECTED);
+                    return nodes().say(XenbusState.CONNECTED);
                 });
     }
 
@@ -220,9 +221,9 @@ public final class XenFrontend implements AutoCloseable {
         CompletableFuture<Void> gone = made == null
                 ? CompletableFuture.completedFuture(null)
                 : made.close()
-                        .handle((state, failure) -> closeRings().thenCompose(closed -> made.say(XenDeviceNodes.CLOSED)))
+                        .handle((state, failure) -> closeRings().thenCompose(closed -> made.say(XenbusState.CLOSED)))
                         .thenCompose(said -> said)
-                        .thenCompose(said -> made.awaitBackend(List.of(XenDeviceNodes.CLOSED)))
+                        .thenCompose(said -> made.awaitBackend(List.of(XenbusState.CLOSED)))
                         .handle((state, failure) -> made.remove())
                         .thenCompose(removed -> removed);
         return gone.handle((ok, failure) -> {

@@ -1,4 +1,4 @@
-package io.blocktap.launcher;
+package io.blocktap.pipeline.config;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,9 +1,7 @@
-package io.blocktap.launcher.xen;
+package io.blocktap.transport.xen.store;
 
-import java.util.Optional;
-
-/** How one side of a device stands: {@code enum xenbus_state} of Xen's {@code io/xenbus.h}. */
-public enum BusState {
+/** How one side of a device stands, in its {@code state} node; {@code enum xenbus_state} of Xen's {@code io/xenbus.h}. */
+public enum XenbusState {
     /** There is no such node, or nothing that can be understood. */
     UNKNOWN("Unknown"),
     /** It begins. */
@@ -14,7 +12,7 @@ public enum BusState {
     INITIALISED("Initialised"),
     /** In use. */
     CONNECTED("Connected"),
-    /** It is asked to end. */
+    /** It is asked to end, or ends. */
     CLOSING("Closing"),
     /** It has ended. */
     CLOSED("Closed"),
@@ -23,20 +21,23 @@ public enum BusState {
     /** It has changed. */
     RECONFIGURED("Reconfigured");
 
+    private static final XenbusState[] ALL = values();
+
     private final String shown;
 
-    BusState(String shown) {
+    XenbusState(String shown) {
         this.shown = shown;
     }
 
-    static BusState of(Optional<String> node) {
-        String text = node.orElse("").strip();
-        return text.length() == 1 && text.charAt(0) >= '0' && text.charAt(0) <= '8'
-                ? values()[text.charAt(0) - '0']
-                : UNKNOWN;
+    /** Reads a node's value, or the empty text for none; anything but a known number is UNKNOWN. */
+    public static XenbusState of(String node) {
+        String number = node.strip();
+        int digit = number.length() == 1 ? number.charAt(0) - '0' : 0;
+        return digit > 0 && digit < ALL.length ? ALL[digit] : UNKNOWN;
     }
 
-    String node() {
+    /** Returns what is written into the node. */
+    public String node() {
         return Integer.toString(ordinal());
     }
 

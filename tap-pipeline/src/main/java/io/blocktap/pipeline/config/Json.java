@@ -1,24 +1,24 @@
-package io.blocktap.launcher;
+package io.blocktap.pipeline.config;
 
 import java.util.Iterator;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** Writes maps, collections, text, numbers and booleans as JSON. */
-final class Json {
+/** Writes maps, collections, text, numbers and booleans as JSON (RFC 8259). No state. */
+public final class Json {
     private static final String STEP = "  ";
 
     private Json() {}
 
     /** Writes a value in one line. */
-    static String line(@Nullable Object value) {
+    public static String line(@Nullable Object value) {
         StringBuilder out = new StringBuilder();
         write(out, value, null);
         return out.toString();
     }
 
     /** Writes a value over several lines, for people as well. */
-    static String pretty(@Nullable Object value) {
+    public static String pretty(@Nullable Object value) {
         StringBuilder out = new StringBuilder();
         write(out, value, "\n");
         return out.toString();
