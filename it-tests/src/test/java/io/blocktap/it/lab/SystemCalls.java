@@ -74,7 +74,7 @@ final class SystemCalls {
         ioctls += isIoctl ? 1 : 0;
         unmaskings += call.equals("write") && device.equals("evtchn") ? 1 : 0;
         String name = isIoctl ? REQUESTS.getOrDefault(String.valueOf(request), String.valueOf(request)) : call;
-        notifications += name.equals("NOTIFY") ? 1 : 0;
+        notifications += name.endsWith("NOTIFY") ? 1 : 0;
         counts.merge(device + " " + name, 1, Integer::sum);
     }
 
