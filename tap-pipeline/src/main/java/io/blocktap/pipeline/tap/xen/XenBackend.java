@@ -34,7 +34,6 @@ final class XenBackend {
     private static final int TAKEOVER_TRIES = 30;
 
     private final XenTap tap;
-    private final XenStorePath path;
     private final int domid;
     private final int device;
     private final LookPace pace = new LookPace(System::nanoTime);
@@ -55,7 +54,6 @@ final class XenBackend {
 
     XenBackend(XenTap tap, XenStorePath path, int domid, int device) {
         this.tap = tap;
-        this.path = path;
         this.domid = domid;
         this.device = device;
         this.nodes = new BackendNodes(tap.store(), path);
