@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# lab.sh SCENARIO [OPTION...] - builds the project's own lab where it is not built yet, and runs a scenario in it.
+# lab.sh [SCENARIO...] - runs scenarios (all, if none is named) in the project's own lab, a real Xen under QEMU, which it builds where it is not built yet.
 #
-#   SCENARIO  for example xen-guest.sh      OPTION  for run-lab.sh, for example --timeout 600
+#   SCENARIO  a file of the folder scenarios without its number and .sh, for example: lab.sh dom0-ext4 restart
 #
-# The lab is kept in BLOCKTAP_LAB (default: blocktap/lab in the user's cache folder),
-# with one folder for each version of its scripts; two builds take turns.
+# Environment:
+#   BLOCKTAP_LAB          where the lab is kept (default: blocktap/lab in the user's cache folder), in one folder for each version of its scripts
+#   BLOCKTAP_LAB_TIMEOUT  seconds (default 900)
+#   BLOCKTAP_LAB_BUILD=1  only builds the lab
+# What is built of blocktap is what Maven has built (mvn -DskipTests package).
 set -euo pipefail
 here=$(cd "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-(($# >= 1)) || { sed -n '2,7p' "$0" >&2; exit 2; }
-[[ -f $here/$1 ]] || { echo "lab.sh: there is no scenario $1 in $here" >&2; exit 2; }
+case ${1:-} in -*) sed -n '2,10p' "$0"; exit 2 ;; esac
 cache=${BLOCKTAP_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/blocktap/lab}
 stamp=$(cat "$here"/machine/*.sh "$here"/machine/lab/* | sha256sum | cut -c1-16)
 cache=$cache/$stamp
 mkdir -p "$cache"
 (
-    flock 9
+    flock 9 # two builds take turns
     "$here/machine/build-lab.sh" "$cache" 9>&-
 ) 9>"$cache/lock" >&2
-exec "$here/run.sh" "$here/machine/run-lab.sh" "$cache" "$@"
+[[ ${BLOCKTAP_LAB_BUILD:-0} == 0 ]] || exit 0
+exec "$here/run.sh" "$here/machine/run-lab.sh" "$cache" suite.sh --timeout "${BLOCKTAP_LAB_TIMEOUT:-900}" -- "$@"
