@@ -11,7 +11,7 @@ mkdir -p /tmp/vm /tmp/mnt
 echo 0 >/run/guest-dom0.id                              # lab_vbd_add dom0 ...: a disk of domain 0 itself
 
 class_path=$(cd /tmp && ls -1 lib/*.jar | tr '\n' ':')
-# Flags that suit a JVM under emulation: no second compiler, one-threaded collector, classes from the archive that the first server leaves.
+# Flags that suit a JVM under emulation: no second compiler, one-threaded collector, classes from the archive that the first command leaves.
 java_flags="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off -Dio.netty.machineId=00:16:3e:00:00:01"
 archive=/tmp/classes.jsa
 
@@ -20,7 +20,7 @@ seconds() { local up rest; read -r up rest </proc/uptime; echo "${up%.*}"; }
 
 blocktap() { # the command, as an operator calls it; interpreted only, which is quicker for what runs once
     local flags=($java_flags -Xint)
-    [ ! -s $archive ] || flags+=(-XX:SharedArchiveFile=$archive)
+    if [ -s $archive ]; then flags+=(-XX:SharedArchiveFile=$archive); else flags+=(-XX:ArchiveClassesAtExit=$archive); fi
     (cd /tmp && exec java "${flags[@]}" -Xmx64m -cp "$class_path" io.blocktap.launcher.Main "$@")
 }
 lab_program() { # CLASS ARGUMENT...: one of it-tests' own programs
@@ -31,7 +31,7 @@ lab_program() { # CLASS ARGUMENT...: one of it-tests' own programs
 
 server_start() { # until it is ready
     local flags=($java_flags)
-    if [ -s $archive ]; then flags+=(-XX:SharedArchiveFile=$archive); else flags+=(-XX:ArchiveClassesAtExit=$archive); fi
+    [ ! -s $archive ] || flags+=(-XX:SharedArchiveFile=$archive)
     rm -f /tmp/server.exit; : >/tmp/ready
     (
         cd /tmp || exit
@@ -58,7 +58,7 @@ server_end() { # SIGNAL: and waits; prints its exit code
     cat /tmp/server.exit
 }
 logged() { # TEXT: how many lines of the server's log have it
-    grep -cF -- "$1" /tmp/log
+    grep -cF -- "$1" /tmp/log || true
 }
 await() { # SECONDS WHAT COMMAND...: until the command succeeds
     local left=$(($1 * 4)) what=$2
@@ -134,6 +134,7 @@ run() { # NAME
 [ $# -gt 0 ] || set -- $(cd $scenarios && ls -1 [0-9]*.sh | sed -E 's/^[0-9]+-//; s/\.sh$//')
 : >/tmp/log
 failed=0
+blocktap doctor xen || failed=1
 server_start && for name in "$@"; do run "$name" || failed=1; done
 code=$(server_end TERM)
 [ "$code" = 0 ] || { echo "FAILED: the server ended with exit code $code"; failed=1; }

@@ -1,8 +1,7 @@
-# What an operator types: doctor, attach, list, detach; a chain that is not allowed, and one that climbs out of its folder.
+# What an operator types: attach, list, detach (suite.sh has begun with doctor); a chain that climbs out of the folder that is allowed.
 lab_guest_start g1
 lab_guest_ready g1
 dom=$(lab_domid g1)
-blocktap doctor xen || fail "doctor: $?"
 truncate -s 16M /tmp/vm/c.img
 blocktap xen attach g1 xvdb image:/tmp/vm/c.img || fail "attach: $?"
 cat >/tmp/guest.sh <<'G'
@@ -23,10 +22,8 @@ blocktap xen detach g1 xvdb || fail "detach: $?"
 ! xenstore-exists "/local/domain/$dom/device/vbd/51728" || fail "the frontend's nodes are left"
 flock -n /tmp/vm/c.img true || fail "the image is still open"
 grep -qF "SUM $(dd if=/tmp/vm/c.img bs=64k count=32 2>/dev/null | sum)" /tmp/said || fail "the image does not hold what the guest has written"
-for chain in image:/tmp/main.img image:/tmp/vm/../main.img; do
-    rc=0; blocktap xen attach g1 xvdb "$chain" 2>/tmp/err || rc=$?
-    [ $rc = 1 ] || fail "$chain: exit code $rc"
-    cat /tmp/err
-    grep -q "not allowed: allow=" /tmp/err || fail "no reason"
-    ! xenstore-exists "/local/domain/0/backend/tap/$dom/51728" || fail "a refused device is left"
-done
+rc=0; blocktap xen attach g1 xvdb image:/tmp/vm/../main.img 2>/tmp/err || rc=$?
+cat /tmp/err
+[ $rc = 1 ] || fail "exit code $rc"
+grep -q "not allowed: allow=" /tmp/err || fail "no reason"
+! xenstore-exists "/local/domain/0/backend/tap/$dom/51728" || fail "a refused device is left"

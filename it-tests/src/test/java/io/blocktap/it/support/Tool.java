@@ -23,6 +23,9 @@ public final class Tool {
             Map.entry("debugfs", "e2fsprogs"),
             Map.entry("ip", "iproute2"),
             Map.entry("insmod", "kmod"),
+            Map.entry("depmod", "kmod"),
+            Map.entry("qemu-system-x86_64", "qemu-system-x86"),
+            Map.entry("python3", "python3-minimal"),
             Map.entry("linux.uml", "user-mode-linux"));
 
     private Tool() {}
