@@ -27,3 +27,18 @@ cat /tmp/err
 [ $rc = 1 ] || fail "exit code $rc"
 grep -q "not allowed: allow=" /tmp/err || fail "no reason"
 ! xenstore-exists "/local/domain/0/backend/tap/$dom/51728" || fail "a refused device is left"
+# Read-only, offered to a paused guest, and taken away from one that still holds it open.
+xl pause g1
+blocktap xen attach --read-only --no-wait g1 xvdc image:/tmp/vm/c.img,read-only || fail "attach --no-wait: $?"
+xl unpause g1
+cat >/tmp/guest.sh <<'G'
+wait_disk xvdc || exit 1
+[ "$(cat /sys/block/xvdc/ro)" = 1 ] || { echo "xvdc can be written"; exit 2; }
+echo "SUM $(dd if=/dev/xvdc bs=64k count=32 2>/dev/null | sha256sum)"
+sleep 1000 </dev/xvdc >/dev/null 2>&1 &
+G
+lab_guest_run g1 /tmp/guest.sh >/tmp/said2 || { cat /tmp/said2; fail "the read-only disk"; }
+[ "$(grep -o 'SUM .*' /tmp/said)" = "$(grep -o 'SUM .*' /tmp/said2)" ] || { cat /tmp/said /tmp/said2; fail "another content"; }
+blocktap xen detach --force --timeout 3s g1 xvdc || fail "detach --force: $?"
+! xenstore-exists "/local/domain/0/backend/tap/$dom/51744" || fail "nodes are left after --force"
+await 10 "the image is still open after --force" flock -n /tmp/vm/c.img true
