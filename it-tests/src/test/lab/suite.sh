@@ -139,4 +139,7 @@ server_start && for name in "$@"; do run "$name" || failed=1; done
 code=$(server_end TERM)
 [ "$code" = 0 ] || { echo "FAILED: the server ended with exit code $code"; failed=1; }
 echo "LAB-LOG"; cat /tmp/log
+if dmesg | grep -E 'BUG:|Oops|soft lockup|multicall\(s\) failed|list_(add|del) corruption'; then
+    echo "FAILED: domain 0's kernel has met an error of its own, above"; failed=1
+fi
 exit $failed
