@@ -261,7 +261,7 @@ final class XenBackend {
                             : CompletableFuture.completedFuture(false))
                     .thenCompose(isTold -> {
                         if (isTold) {
-                            return CompletableFuture.<Void>completedFuture(null); // the guest need not notice
+                            return nodes.takeBackError(); // and the guest need not notice
                         }
                         return nodes.write(
                                 BackendNodes.disk(chosen.geometry(), wanted, readOnly), XenbusState.CONNECTED);

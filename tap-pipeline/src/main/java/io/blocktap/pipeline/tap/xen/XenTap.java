@@ -9,7 +9,6 @@ import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
 import io.blocktap.transport.xen.RingTables;
 import io.blocktap.transport.xen.XenAddress;
-import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreConfig;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
@@ -73,12 +72,16 @@ final class XenTap implements Tap {
 
     /** Opens the devices of Xen and begins to watch. May wait. */
     static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops) throws StageException {
-        XenDevices devices = XenDevices.ofThisMachine();
+        return open(settings, disks, loops, XenMachine.THIS);
+    }
+
+    static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops, XenMachine machine)
+            throws StageException {
         GrantDevice grants;
         RingTables tables;
         try {
             tables = RingTables.open(settings.stateFolder(), settings.kind());
-            grants = GrantDevice.open(devices);
+            grants = machine.openGrants();
         } catch (TapException e) {
             throw new StageException("xen: " + e.getMessage(), e);
         }
@@ -87,9 +90,9 @@ final class XenTap implements Tap {
         try {
             for (EventExecutor loop : loops.group()) {
                 EventLoop eventLoop = (EventLoop) loop;
-                tap.events.put(eventLoop, EventChannels.open(eventLoop, devices).get(OPEN_SECONDS, TimeUnit.SECONDS));
+                tap.events.put(eventLoop, machine.openEvents(eventLoop).get(OPEN_SECONDS, TimeUnit.SECONDS));
             }
-            CompletableFuture.supplyAsync(() -> tap.start(settings.kind()), tap.control)
+            CompletableFuture.supplyAsync(() -> tap.start(settings.kind(), machine), tap.control)
                     .thenCompose(started -> started)
                     .get(OPEN_SECONDS, TimeUnit.SECONDS);
             settings.statusFolder()
@@ -111,10 +114,10 @@ final class XenTap implements Tap {
         }
     }
 
-    private CompletableFuture<Void> start(String kind) {
+    private CompletableFuture<Void> start(String kind, XenMachine machine) {
         XenStoreEndpoint endpoint;
         try {
-            endpoint = XenStoreEndpoint.find();
+            endpoint = machine.findStore();
         } catch (TapException e) {
             return CompletableFuture.failedFuture(e);
         }
