@@ -278,7 +278,7 @@ public class BlkifCodec extends ChannelDuplexHandler {
         return chain.stream();
     }
 
-    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. */
+    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. Tests run out of memory here. */
     @Nullable
     RegionBuf allocate(int lengthBytes) {
         SlabAllocator memory = stream().memory();
