@@ -266,6 +266,9 @@ final class XenBackend {
                         return nodes.write(
                                 BackendNodes.disk(chosen.geometry(), wanted, readOnly), XenbusState.CONNECTED);
                     })
+                    .thenCompose(ok -> tap.settings().statsFolder().isPresent()
+                            ? nodes.tell(TapdiskStats.PID_NODE, Long.toString(TapdiskStats.pid()))
+                            : CompletableFuture.<Void>completedFuture(null))
                     .thenRun(() -> {
                         lastError = "";
                         isTakingOver = false;

@@ -59,7 +59,9 @@ final class XenTap implements Tap {
     @SuppressWarnings("NullAway.Init") // by start
     private XenStorePath directory;
 
-    private @Nullable StatusFile status; // set by open, before anybody else has the tap
+    // Set by open, before anybody else has the tap.
+    private @Nullable StatusFile status;
+    private @Nullable TapdiskStats stats;
 
     private XenTap(XenSettings settings, RingTables tables, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
         this.settings = settings;
@@ -97,6 +99,7 @@ final class XenTap implements Tap {
                     .get(OPEN_SECONDS, TimeUnit.SECONDS);
             settings.statusFolder()
                     .ifPresent(folder -> tap.status = new StatusFile(folder, settings.kind(), tap::deviceStatus));
+            settings.statsFolder().ifPresent(folder -> tap.stats = new TapdiskStats(folder, tap::deviceStatus));
             isOpen = true;
             return tap;
         } catch (ExecutionException e) {
@@ -331,6 +334,10 @@ final class XenTap implements Tap {
         StatusFile file = status;
         if (file != null) {
             file.close();
+        }
+        TapdiskStats files = stats;
+        if (files != null) {
+            files.close();
         }
         events.values().forEach(EventChannels::close);
         grants.close();

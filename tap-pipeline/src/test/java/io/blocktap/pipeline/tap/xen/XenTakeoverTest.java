@@ -78,6 +78,7 @@ class XenTakeoverTest {
     private final ReferenceDisk storage = new ReferenceDisk(DISK_BYTES, ReferenceDisk.Answering.AT_ONCE);
     private MemoryXenstored store;
     private Path state;
+    private Optional<Path> stats = Optional.empty();
     private Fd memory;
     private MappedRegion guest;
     private TapLoops loops;
@@ -176,7 +177,7 @@ class XenTakeoverTest {
     private void serve() throws Exception {
         store.onChange(path -> written.add(path + "=" + store.get(path)));
         XenSettings settings =
-                new XenSettings("tap", 4, ChainPolicy.NOTHING, Optional.empty(), Optional.empty(), state);
+                new XenSettings("tap", 4, ChainPolicy.NOTHING, Optional.empty(), Optional.empty(), stats, state);
         tap = XenTap.open(settings, new DiskRegistry(List.of(disk)), loops, new XenMachine() {
             @Override
             public GrantDevice openGrants() {
@@ -250,6 +251,22 @@ class XenTakeoverTest {
 
         Awaitility.await().until(() -> written.contains(BACK + "/state=4"));
         assertThat(store.get(BACK + "/sectors")).isEqualTo("" + DISK_BYTES / 512);
+    }
+
+    @Test
+    void xentopFindsTheCountersOfARingThatWasTakenOver() throws Exception {
+        stats = Optional.of(directory);
+        store.set(BACK + "/kthread-pid", "1"); // of the server before
+        long pid = ProcessHandle.current().pid();
+        Path file = directory.resolve("td3-" + pid + "/vbd-7-51712");
+
+        serve();
+
+        Awaitility.await().until(() -> Files.exists(file) && Files.size(file) == 96);
+        assertThat(written).containsOnly(BACK + "/kthread-pid=" + pid);
+        store.remove(FRONT);
+        awaitState("6");
+        Awaitility.await("the file goes with the rings").until(() -> !Files.exists(file));
     }
 
     // ---- the guest has gone on
