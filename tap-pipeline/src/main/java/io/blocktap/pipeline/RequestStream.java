@@ -37,6 +37,9 @@ public final class RequestStream {
     }
 
     private final Session session;
+    /** With assertions on, an answered request is not used again before so many others are: who answers it once more, late, does not answer another one, and is told. */
+    private static final int RESTING = areAssertionsOn() ? 32 : 0;
+
     private final int number;
     private final EventLoop loop;
     private final SlabAllocator memory;
@@ -72,6 +75,13 @@ public final class RequestStream {
         this.sink = sink;
         this.chain = chain;
         this.admission = admission;
+    }
+
+    @SuppressWarnings({"AssertWithSideEffects", "ConstantValue"})
+    private static boolean areAssertionsOn() {
+        boolean isOn = false;
+        assert isOn = true;
+        return isOn;
     }
 
     /** Returns the session that this stream belongs to. */
@@ -112,10 +122,16 @@ public final class RequestStream {
 
     /** Returns a request to be described and submitted, or given back by {@link #discard}. */
     public BlockRequest newRequest() {
-        if (pooled == 0) {
+        if (pooled <= RESTING) {
             return new BlockRequest(this);
         }
-        return pool[--pooled];
+        return RESTING == 0 ? pool[--pooled] : takeOldest();
+    }
+
+    private BlockRequest takeOldest() {
+        BlockRequest oldest = pool[0];
+        System.arraycopy(pool, 1, pool, 0, --pooled);
+        return oldest;
     }
 
     /**

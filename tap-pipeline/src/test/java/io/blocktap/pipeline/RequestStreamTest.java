@@ -327,6 +327,37 @@ final class RequestStreamTest {
     }
 
     @Test
+    void answeringOnceMoreAfterOthersHaveBegunIsRefusedAndAnswersNoneOfThem() throws Exception {
+        LinkedBlockingQueue<BlockRequest> stolen = new LinkedBlockingQueue<>();
+        Probe thief = new Probe("b", request -> {
+            if (request.op() == BlockOp.FLUSH) {
+                return Verdict.PASS;
+            }
+            stolen.add(request);
+            return Verdict.STOLEN;
+        });
+        try (StageHarness harness = StageHarness.open(thief, disk())) {
+            CompletableFuture<Reply> first = sendRead(harness);
+            BlockRequest answered = stolen.take();
+            answered.complete(BlockStatus.OK);
+            TestClient.await(first).ok();
+            CompletableFuture<Reply> second = sendRead(harness);
+            BlockRequest other = stolen.take();
+
+            harness.client().stream()
+                    .eventLoop()
+                    .submit(() -> assertThatThrownBy(() -> answered.complete(BlockStatus.IO_ERROR))
+                            .isInstanceOf(IllegalStateException.class)
+                            .hasMessageContaining("answered twice"))
+                    .sync();
+
+            assertThat(second).isNotDone();
+            other.complete(BlockStatus.OK);
+            TestClient.await(second).ok();
+        }
+    }
+
+    @Test
     void oneAnswerTooManyDoesNotLoseTheOthersOfItsBatch() throws Exception {
         ReferenceDisk disk = new ReferenceDisk(SIZE, WHEN_RELEASED);
         LinkedBlockingQueue<BlockRequest> stolen = new LinkedBlockingQueue<>();

@@ -34,8 +34,14 @@ final class FileOpener {
     /** udev holds a lock of a device for some milliseconds when it was closed after writing, to look what is on it. */
     private static final int DEVICE_LOCK_TRIES = 20;
 
-    /** How often, 100 ms apart, a lock is tried that a process has which is about to end. */
-    private static final int ENDING_TRIES = 100;
+    private static final long LOCK_TRY_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    private static final int LOCK_TRIES_A_SECOND = 10;
+
+    /** How long a lock is waited for whose process lives: it may be about to end. */
+    private static final int LIVING_HOLDER_SECONDS = 2;
+
+    /** The same if no process is seen that has it: a killed one's requests in io_uring keep its files open until they have ended. */
+    private static final int ENDED_HOLDER_SECONDS = 10;
 
     private final Path path;
     private final BlockFile.Access access;
@@ -171,19 +177,11 @@ final class FileOpener {
 
     private void lock(Fd fd, String fileSystemType) throws StageException {
         int result = lockNow(fd, fileSystemType);
-        Optional<String> holder = Optional.empty();
-        for (int tried = 1; result == -Errno.EAGAIN && tried <= ENDING_TRIES; tried++) {
-            holder = LockHolder.of(path);
-            if (!LockHolder.isEnding(path)) {
-                break;
-            }
-            if (tried == 1) {
-                LOG.warn("{} is still in use by a process that is ending; waiting for it", path);
-            }
-            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
-            result = lockNow(fd, fileSystemType);
+        if (result == -Errno.EAGAIN) {
+            result = awaitLock(fd, fileSystemType);
         }
         if (result == -Errno.EAGAIN) {
+            Optional<String> holder = LockHolder.of(path);
             throw new StageException(path + " is in use by another program"
                     + holder.map(each -> ", " + each).orElse("")
                     + (isWriter() ? "; two could destroy it" : ", which writes it")
@@ -192,6 +190,31 @@ final class FileOpener {
         if (result < 0) {
             LOG.warn("{} can not be locked ({}); make sure that nobody else writes it", path, Errno.describe(-result));
         }
+    }
+
+    /** A supervisor starts a server anew as soon as the old one is gone, which may be before its files are closed. */
+    private int awaitLock(Fd fd, String fileSystemType) {
+        int result = -Errno.EAGAIN;
+        int seconds = 1; // so that nothing is said, and nobody looked for, if it is short
+        for (int tried = 1; result == -Errno.EAGAIN && tried <= seconds * LOCK_TRIES_A_SECOND; tried++) {
+            LockSupport.parkNanos(LOCK_TRY_NANOS);
+            if (Thread.currentThread().isInterrupted()) {
+                break;
+            }
+            result = lockNow(fd, fileSystemType);
+            if (result == -Errno.EAGAIN && tried % LOCK_TRIES_A_SECOND == 0) {
+                Optional<String> holder = LockHolder.of(path);
+                seconds = holder.isPresent() ? LIVING_HOLDER_SECONDS : ENDED_HOLDER_SECONDS;
+                if (tried == LOCK_TRIES_A_SECOND) {
+                    LOG.warn(
+                            "{} is still in use by {}; waiting for it, {} s at most",
+                            path,
+                            holder.orElse("a process that has ended or is not to be seen"),
+                            seconds);
+                }
+            }
+        }
+        return result;
     }
 
     private int lockNow(Fd fd, String fileSystemType) {

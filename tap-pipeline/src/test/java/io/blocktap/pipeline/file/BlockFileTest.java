@@ -46,6 +46,55 @@ class BlockFileTest {
         BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1).close();
     }
 
+    /** Holds the lock of a file for some time, from another process, which then ends. */
+    private Process holdLock(String seconds) throws Exception {
+        Process holder = new ProcessBuilder("flock", image().toString(), "sh", "-c", "echo locked; sleep " + seconds)
+                .redirectErrorStream(true)
+                .start();
+        assertThat(holder.inputReader().readLine()).isEqualTo("locked");
+        return holder;
+    }
+
+    @Test
+    void lockThatAnotherProcessLetsGoSoonIsWaitedFor() throws Exception {
+        create().close();
+        Process holder = holdLock("1.3");
+        try {
+            BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1).close();
+        } finally {
+            holder.destroyForcibly();
+        }
+    }
+
+    @Test
+    void lockThatIsNotGivenIsAnErrorWhichNamesItsProcess() throws Exception {
+        create().close();
+        Process holder = holdLock("60");
+        try {
+            assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1))
+                    .hasMessageContaining("in use by another program, process ")
+                    .hasMessageContaining("stop that one");
+        } finally {
+            holder.descendants().forEach(ProcessHandle::destroyForcibly);
+            holder.destroyForcibly();
+        }
+    }
+
+    @Test
+    void lockOfAProcessThatHasEndedIsWaitedForLonger() throws Exception {
+        create().close();
+        // flock(1) ends at once; its lock lives on with the descriptor that the background process has, as with
+        // io_uring's.
+        Process holder = new ProcessBuilder(
+                        "sh", "-c", "exec 9<>\"$0\"; flock 9; sleep 4 & echo locked", image().toString())
+                .redirectErrorStream(true)
+                .start();
+        assertThat(holder.inputReader().readLine()).isEqualTo("locked");
+        holder.waitFor(10, TimeUnit.SECONDS);
+
+        BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1).close();
+    }
+
     @Test
     void severalReadersShareAnImageAndKeepWritersOff() throws Exception {
         create().close();

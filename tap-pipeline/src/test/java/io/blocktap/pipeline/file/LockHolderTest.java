@@ -35,4 +35,18 @@ final class LockHolderTest {
                 .isEmpty();
         assertThat(LockHolder.of(directory.resolve("none.img"))).isEmpty();
     }
+
+    @Test
+    void whoHasAFileOpenIsTakenForTheHolderIfNobodyIsTold() throws Exception {
+        Path file = Files.createFile(directory.resolve("open.img"));
+        Process sleeper =
+                new ProcessBuilder("sh", "-c", "exec 9<\"$0\"; echo open; read wait", file.toString()).start();
+        try {
+            assertThat(sleeper.inputReader().readLine()).isEqualTo("open");
+            assertThat(LockHolder.of(file)).contains("process " + sleeper.pid() + " (sh)");
+        } finally {
+            sleeper.destroyForcibly().waitFor();
+        }
+        assertThat(LockHolder.of(file)).isEmpty();
+    }
 }

@@ -80,7 +80,9 @@ final class RingTable implements AutoCloseable {
         int wanted = InFlightTable.sizeBytes(layout.slots(pages));
         long size = RingTables.sizeOf(file);
         long nonce = ring.getLong(BlkifLayout.NONCE);
-        String whyNot = "it has no table in " + tables.pathOf(address);
+        String whyNot = size == 0
+                ? "it has no table in " + tables.pathOf(address)
+                : tables.pathOf(address) + " has " + size + " bytes, not " + wanted;
         if (nonce != 0 && size == wanted) {
             MappedRegion region = MappedRegion.shared(file, wanted);
             try {

@@ -8,6 +8,7 @@ import io.blocktap.pipeline.ChainHandler;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.SegmentList;
+import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.BudgetTurn;
@@ -22,6 +23,7 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import java.util.ArrayDeque;
 import java.util.Objects;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,7 +47,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Threads: the channel's event loop.
  */
-public final class BlkifCodec extends ChannelDuplexHandler {
+public class BlkifCodec extends ChannelDuplexHandler {
     private static final Logger LOG = LoggerFactory.getLogger(BlkifCodec.class);
 
     /** The tap bits of a request: the operation to echo. */
@@ -69,6 +71,7 @@ public final class BlkifCodec extends ChannelDuplexHandler {
     private final StagedIndirects indirects = new StagedIndirects();
     private final StagedWrites writes = new StagedWrites();
     private final StagedReads reads = new StagedReads();
+    private final LogLimiter outOfMemory = new LogLimiter(TimeUnit.SECONDS.toNanos(10));
     private final ArrayDeque<BlockRequest> stalled = new ArrayDeque<>();
     private boolean fenced;
     private int inFlight;
@@ -195,7 +198,13 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             start(request);
             return;
         }
-        RegionBuf data = allocate(lengthBytes);
+        RegionBuf data;
+        try {
+            data = allocate(lengthBytes);
+        } catch (OutOfMemoryError e) {
+            outOfMemory(request, e);
+            return;
+        }
         if (data == null) {
             stall(request);
             return;
@@ -269,8 +278,9 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         return chain.stream();
     }
 
-    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. */
-    private @Nullable RegionBuf allocate(int lengthBytes) {
+    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. Tests run out of memory here. */
+    @Nullable
+    RegionBuf allocate(int lengthBytes) {
         SlabAllocator memory = stream().memory();
         BudgetTurn turn = memoryTurn;
         if (turn == null) {
@@ -278,6 +288,16 @@ public final class BlkifCodec extends ChannelDuplexHandler {
             memoryTurn = turn;
         }
         return turn.tryAllocate(memory, lengthBytes);
+    }
+
+    private void outOfMemory(BlockRequest request, OutOfMemoryError cause) {
+        if (outOfMemory.count() > 0) {
+            LOG.error(
+                    "{}: {}; the request fails. Give the machine more memory, or serve with less --max-in-flight-bytes",
+                    channel,
+                    cause.getMessage());
+        }
+        fail(request, Blkif.BLKIF_RSP_ERROR);
     }
 
     private void refuse(BlockRequest request, int status) {
@@ -316,6 +336,10 @@ public final class BlkifCodec extends ChannelDuplexHandler {
         stream().hold();
         try {
             startStalled();
+        } catch (Throwable t) {
+            // What is left would wait for ever; better an end of the ring that is seen.
+            context.fireExceptionCaught(t);
+            channel.close();
         } finally {
             stream().letGo();
         }

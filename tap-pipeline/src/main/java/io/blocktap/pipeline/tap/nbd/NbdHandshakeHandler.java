@@ -40,6 +40,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     private @Nullable ByteBuf received;
     private @Nullable Future<?> timeout;
     private boolean moving;
+    private String lastRefusal = "";
     private boolean ended;
 
     @SuppressWarnings("NullAway.Init")
@@ -210,7 +211,10 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     }
 
     private void refuse(int option, int type, String reason) {
-        NbdTap.LOG.info("nbd {}: refused: {}", peer, reason);
+        if (!reason.equals(lastRefusal)) {
+            lastRefusal = reason; // most clients ask with INFO, and then again with GO
+            NbdTap.LOG.info("nbd {}: refused: {}", peer, reason);
+        }
         if (option == Nbd.OPT_EXPORT_NAME) {
             // This option has no reply that could say why.
             end();

@@ -110,6 +110,23 @@ final class BackendNodes {
                         : CompletableFuture.<Void>completedFuture(null)));
     }
 
+    /** Writes one value, if it is another one. */
+    CompletableFuture<Void> tell(String name, String value) {
+        return have(Map.of(name, value))
+                .thenCompose(isTold -> isTold
+                        ? CompletableFuture.<Void>completedFuture(null)
+                        : unlessGone(view -> view.write(path.child(name), value)));
+    }
+
+    /** Removes what {@link #writeError} has told, in this process or an earlier one; writes nothing if there is nothing. */
+    CompletableFuture<Void> takeBackError() {
+        XenStorePath error = path.child("error");
+        return store.readIfPresent(error)
+                .thenCompose(told -> told.isEmpty()
+                        ? CompletableFuture.<Void>completedFuture(null)
+                        : unlessGone(view -> view.remove(error)));
+    }
+
     private CompletableFuture<Void> unlessGone(Function<XenStoreTransaction, CompletableFuture<Void>> change) {
         return store.transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("frontend"))
                 .thenCompose(

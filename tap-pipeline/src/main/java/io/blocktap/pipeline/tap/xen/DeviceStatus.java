@@ -43,15 +43,18 @@ record DeviceStatus(int domid, int device, Disk disk, List<RequestStream> stream
         return map;
     }
 
-    private long requests(BlockOp op) {
+    /** Returns how many requests of a kind were answered. Any thread. */
+    long requests(BlockOp op) {
         return streams.stream().mapToLong(each -> each.counters().requests(op)).sum();
     }
 
-    private long bytes(BlockOp op) {
+    /** Returns the bytes of successful requests of a kind. Any thread. */
+    long bytes(BlockOp op) {
         return streams.stream().mapToLong(each -> each.counters().bytes(op)).sum();
     }
 
-    private long errors() {
+    /** Returns how many requests failed. Any thread. */
+    long errors() {
         long sum = 0;
         for (RequestStream each : streams) {
             for (BlockOp op : BlockOp.values()) {

@@ -261,11 +261,14 @@ final class XenBackend {
                             : CompletableFuture.completedFuture(false))
                     .thenCompose(isTold -> {
                         if (isTold) {
-                            return CompletableFuture.<Void>completedFuture(null); // the guest need not notice
+                            return nodes.takeBackError(); // and the guest need not notice
                         }
                         return nodes.write(
                                 BackendNodes.disk(chosen.geometry(), wanted, readOnly), XenbusState.CONNECTED);
                     })
+                    .thenCompose(ok -> tap.settings().statsFolder().isPresent()
+                            ? nodes.tell(TapdiskStats.PID_NODE, Long.toString(TapdiskStats.pid()))
+                            : CompletableFuture.<Void>completedFuture(null))
                     .thenRun(() -> {
                         lastError = "";
                         isTakingOver = false;

@@ -12,6 +12,7 @@ import java.util.Optional;
  * @param allow which chains {@code params} may hold
  * @param nbdSocket a unix socket on which the default disk is served by NBD, for a guest's firmware
  * @param statusFolder where the status file is kept, if anywhere
+ * @param statsFolder where xentop looks for statistics, if they are to be written
  * @param stateFolder where the tables of requests in flight are kept
  */
 record XenSettings(
@@ -20,4 +21,5 @@ record XenSettings(
         ChainPolicy allow,
         Optional<Path> nbdSocket,
         Optional<Path> statusFolder,
+        Optional<Path> statsFolder,
         Path stateFolder) {}

@@ -9,7 +9,6 @@ import io.blocktap.transport.xen.EventChannels;
 import io.blocktap.transport.xen.GrantDevice;
 import io.blocktap.transport.xen.RingTables;
 import io.blocktap.transport.xen.XenAddress;
-import io.blocktap.transport.xen.XenDevices;
 import io.blocktap.transport.xen.store.XenStore;
 import io.blocktap.transport.xen.store.XenStoreConfig;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
@@ -60,7 +59,9 @@ final class XenTap implements Tap {
     @SuppressWarnings("NullAway.Init") // by start
     private XenStorePath directory;
 
-    private @Nullable StatusFile status; // set by open, before anybody else has the tap
+    // Set by open, before anybody else has the tap.
+    private @Nullable StatusFile status;
+    private @Nullable TapdiskStats stats;
 
     private XenTap(XenSettings settings, RingTables tables, DiskRegistry disks, TapLoops loops, GrantDevice grants) {
         this.settings = settings;
@@ -73,12 +74,16 @@ final class XenTap implements Tap {
 
     /** Opens the devices of Xen and begins to watch. May wait. */
     static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops) throws StageException {
-        XenDevices devices = XenDevices.ofThisMachine();
+        return open(settings, disks, loops, XenMachine.THIS);
+    }
+
+    static XenTap open(XenSettings settings, DiskRegistry disks, TapLoops loops, XenMachine machine)
+            throws StageException {
         GrantDevice grants;
         RingTables tables;
         try {
             tables = RingTables.open(settings.stateFolder(), settings.kind());
-            grants = GrantDevice.open(devices);
+            grants = machine.openGrants();
         } catch (TapException e) {
             throw new StageException("xen: " + e.getMessage(), e);
         }
@@ -87,13 +92,14 @@ final class XenTap implements Tap {
         try {
             for (EventExecutor loop : loops.group()) {
                 EventLoop eventLoop = (EventLoop) loop;
-                tap.events.put(eventLoop, EventChannels.open(eventLoop, devices).get(OPEN_SECONDS, TimeUnit.SECONDS));
+                tap.events.put(eventLoop, machine.openEvents(eventLoop).get(OPEN_SECONDS, TimeUnit.SECONDS));
             }
-            CompletableFuture.supplyAsync(() -> tap.start(settings.kind()), tap.control)
+            CompletableFuture.supplyAsync(() -> tap.start(settings.kind(), machine), tap.control)
                     .thenCompose(started -> started)
                     .get(OPEN_SECONDS, TimeUnit.SECONDS);
             settings.statusFolder()
                     .ifPresent(folder -> tap.status = new StatusFile(folder, settings.kind(), tap::deviceStatus));
+            settings.statsFolder().ifPresent(folder -> tap.stats = new TapdiskStats(folder, tap::deviceStatus));
             isOpen = true;
             return tap;
         } catch (ExecutionException e) {
@@ -111,10 +117,10 @@ final class XenTap implements Tap {
         }
     }
 
-    private CompletableFuture<Void> start(String kind) {
+    private CompletableFuture<Void> start(String kind, XenMachine machine) {
         XenStoreEndpoint endpoint;
         try {
-            endpoint = XenStoreEndpoint.find();
+            endpoint = machine.findStore();
         } catch (TapException e) {
             return CompletableFuture.failedFuture(e);
         }
@@ -328,6 +334,10 @@ final class XenTap implements Tap {
         StatusFile file = status;
         if (file != null) {
             file.close();
+        }
+        TapdiskStats files = stats;
+        if (files != null) {
+            files.close();
         }
         events.values().forEach(EventChannels::close);
         grants.close();

@@ -25,6 +25,8 @@ public final class XenTapFactory implements TapFactory {
     private static final String ALLOW = "allow";
     private static final String NBD = "nbd";
     private static final String STATUS = "status";
+    private static final String STATS = "stats";
+    private static final String VBD3 = "vbd3";
     private static final String OFF = "off";
     private static final String STATE = "state";
     private static final String DEFAULT_STATE = "/run/blocktap/xen";
@@ -45,7 +47,7 @@ public final class XenTapFactory implements TapFactory {
                 OptionSpec.choice(
                         KIND,
                         "tap",
-                        List.of("tap", "vbd3", "bench"),
+                        List.of("tap", VBD3, "bench"),
                         "which backend directory is served: vbd3 is what xl of Xen 4.19 and later makes for backendtype=tap; bench is"
                                 + " for blocktap's own frontend, no guest and no other server is concerned"),
                 OptionSpec.optional(MAX_QUEUES, OptionType.NUMBER, "most rings of a disk that are offered, 1 to 64")
@@ -63,6 +65,11 @@ public final class XenTapFactory implements TapFactory {
                 OptionSpec.optional(
                                 STATUS, OptionType.PATH, "folder of the file that 'blocktap xen list' reads; off: none")
                         .withDefault("/run/blocktap"),
+                OptionSpec.optional(
+                                STATS,
+                                OptionType.PATH,
+                                "with kind=vbd3: folder in which xentop looks for the counters of tapdisk; off: none")
+                        .withDefault("/dev/shm"),
                 OptionSpec.optional(
                                 STATE,
                                 OptionType.PATH,
@@ -99,12 +106,16 @@ public final class XenTapFactory implements TapFactory {
             }
         }
         Path status = values.path(STATUS);
+        Path stats = values.path(STATS);
+        boolean forXentop =
+                values.choice(KIND).equals(VBD3) && !stats.toString().equals(OFF);
         return new XenSettings(
                 values.choice(KIND),
                 (int) values.number(MAX_QUEUES),
                 allow,
                 values.has(NBD) ? Optional.of(values.path(NBD).toAbsolutePath()) : Optional.empty(),
                 status.toString().equals(OFF) ? Optional.empty() : Optional.of(status),
+                forXentop ? Optional.of(stats) : Optional.empty(),
                 values.path(STATE));
     }
 

@@ -7,6 +7,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import com.sun.management.ThreadMXBean;
 import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockStatus;
@@ -354,6 +358,34 @@ final class NbdTapTest {
         assertThat(client.optionReplies()).hasSize(3);
         client.assertGone();
         assertThat(client.answer(512).errno()).isZero();
+    }
+
+    @Test
+    void refusalIsLoggedOnceThoughClientsAskTwice() throws Exception {
+        loops(Io.EPOLL, 1);
+        open("nbd:unix=" + socket(), disk("a", new ReferenceDisk(SIZE, AT_ONCE)));
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.start();
+        ((Logger) NbdTap.LOG).setLevel(Level.INFO);
+        ((Logger) NbdTap.LOG).addAppender(log);
+        try {
+            RawNbdClient client = client().greet();
+            client.send(new Frames()
+                    .option(Nbd.OPT_INFO, Frames.exportData("nobody"))
+                    .go("nobody")
+                    .take());
+            assertThat(client.optionReplies().get(0).type()).isEqualTo(Nbd.REP_ERR_UNKNOWN);
+            assertThat(client.optionReplies().get(0).type()).isEqualTo(Nbd.REP_ERR_UNKNOWN);
+        } finally {
+            ((Logger) NbdTap.LOG).detachAppender(log);
+            ((Logger) NbdTap.LOG).setLevel(null);
+        }
+        assertThat(log.list)
+                .filteredOn(event -> event.getFormattedMessage().contains("refused"))
+                .singleElement()
+                .extracting(ILoggingEvent::getFormattedMessage)
+                .asString()
+                .contains("no disk 'nobody'");
     }
 
     @Test
