@@ -378,8 +378,15 @@ public final class Disk {
         }
     }
 
+    /** Tells all who have asked to be told. */
     void tellGeometry(Geometry now) {
-        geometryListeners.forEach(listener -> listener.accept(now));
+        for (Consumer<Geometry> listener : geometryListeners) {
+            try {
+                listener.accept(now);
+            } catch (RuntimeException e) { // its loop has ended, for example: the others are to hear of it
+                Logs.DISK.warn("[{}] a tap was not told of the new size: {}", logName(), e.toString());
+            }
+        }
     }
 
     // ---- the end

@@ -7,6 +7,7 @@ import io.blocktap.launcher.server.EventLoopKind;
 import io.blocktap.launcher.server.EventLoops;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.testkit.MemoryXenstored;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
 import io.blocktap.transport.xen.store.XenbusState;
 import java.io.IOException;

@@ -17,7 +17,7 @@ import org.slf4j.LoggerFactory;
  */
 final class GrowthWatch implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(GrowthWatch.class);
-    private static final long PERIOD_MILLIS = 1000;
+    static final long PERIOD_MILLIS = 1000;
 
     private final StageContext context;
     private final BlockFile file;
@@ -26,23 +26,26 @@ final class GrowthWatch implements AutoCloseable {
     private CompletableFuture<Void> told = CompletableFuture.completedFuture(null);
     private long servedBytes;
     private long seenBytes;
+    private boolean isCutShort;
 
     /**
      * Begins to look.
      *
      * @param file stays the caller's; open until this is closed
      * @param grown told of the new size in bytes before the disk is: requests for it may come from then on
+     * @param periodMillis from look to look
      */
-    GrowthWatch(StageContext context, BlockFile file, LongConsumer grown) {
+    GrowthWatch(StageContext context, BlockFile file, LongConsumer grown, long periodMillis) {
         this.context = context;
         this.file = file;
         this.grown = grown;
         this.servedBytes = file.sizeBytes();
         this.seenBytes = servedBytes;
-        this.looks = context.repeat(PERIOD_MILLIS, this::look);
+        this.looks = context.repeat(periodMillis, this::look);
     }
 
-    private void look() {
+    /** On a worker. */
+    void look() {
         if (!told.isDone()) {
             return;
         }
@@ -54,16 +57,26 @@ final class GrowthWatch implements AutoCloseable {
         if (now < 0) {
             LOG.warn("[{}] the size of {} is not known: {}", context.label(), file.path(), Errno.describe((int) -now));
         } else if (now < servedBytes) {
+            cutShort(now);
+        } else {
+            isCutShort = false;
+            if (now > servedBytes) {
+                servedBytes = now;
+                grown.accept(now);
+                told = context.resize(now); // logs how it ends
+            }
+        }
+    }
+
+    private void cutShort(long now) {
+        if (!isCutShort) {
+            isCutShort = true;
             LOG.warn(
-                    "[{}] {} has {} bytes now, and is served on with {}: reads past its end are I/O errors; make it as large again, or restart with a chain that has its size",
+                    "[{}] {} was cut short to {} bytes, and is served on with {}: reads past its end are I/O errors; make it as large again, or restart the server if it is to stay so",
                     context.label(),
                     file.path(),
                     now,
                     servedBytes);
-        } else if (now > servedBytes) {
-            servedBytes = now;
-            grown.accept(now);
-            told = context.resize(now); // logs how it ends
         }
     }
 

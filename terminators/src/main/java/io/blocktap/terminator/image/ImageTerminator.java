@@ -48,7 +48,7 @@ final class ImageTerminator implements Stage, RequestHook {
             sizeBytes = file.sizeBytes();
             Geometry geometry = geometry(file);
             if (config.createBytes() < 0) {
-                growth = new GrowthWatch(context, file, bytes -> sizeBytes = bytes);
+                growth = new GrowthWatch(context, file, bytes -> sizeBytes = bytes, GrowthWatch.PERIOD_MILLIS);
             }
             return geometry;
         } catch (StageException e) {

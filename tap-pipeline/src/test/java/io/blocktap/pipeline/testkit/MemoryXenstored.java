@@ -1,4 +1,4 @@
-package io.blocktap.launcher.xen;
+package io.blocktap.pipeline.testkit;
 
 import java.io.EOFException;
 import java.io.IOException;
@@ -18,12 +18,13 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A small xenstored for tests: nodes in memory behind a unix socket, with transactions (one at a time wins), watches and inherited permissions. One connection. The
  * test reads and writes beside it, and plays the server and the guest in a listener that hears of every change.
  */
-final class MemoryXenstored implements AutoCloseable {
+public final class MemoryXenstored implements AutoCloseable {
     private static final int DIRECTORY = 1;
     private static final int READ = 2;
     private static final int GET_PERMS = 3;
@@ -54,7 +55,8 @@ final class MemoryXenstored implements AutoCloseable {
     private int lastRun;
     private Consumer<String> listener = path -> {};
 
-    MemoryXenstored(Path socket) throws IOException {
+    /** Listens. */
+    public MemoryXenstored(Path socket) throws IOException {
         nodes.put("", new Node("", List.of("n0")));
         server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
         server.bind(UnixDomainSocketAddress.of(socket));
@@ -66,27 +68,30 @@ final class MemoryXenstored implements AutoCloseable {
     // ---- for the test
 
     /** Is told of each changed path after it has changed, on the store's thread or the test's. */
-    synchronized void onChange(Consumer<String> newListener) {
+    public synchronized void onChange(Consumer<String> newListener) {
         listener = newListener;
     }
 
-    synchronized MemoryXenstored set(String path, String value) {
+    /** Writes a node, with those above it if they are not there. */
+    public synchronized MemoryXenstored set(String path, String value) {
         put(nodes, path, value);
         changed(Set.of(path));
         return this;
     }
 
-    synchronized String get(String path) {
+    /** Returns a node's value, or null if there is none. */
+    public synchronized @Nullable String get(String path) {
         Node node = nodes.get(path);
         return node == null ? null : node.value();
     }
 
-    synchronized List<String> permissions(String path) {
+    /** Returns a node's permissions, as xenstore writes them. */
+    public synchronized List<String> permissions(String path) {
         return nodes.get(path).permissions();
     }
 
     /** Returns every node below a path, as "name=value" lines without the path. */
-    synchronized List<String> below(String path) {
+    public synchronized List<String> below(String path) {
         List<String> found = new ArrayList<>();
         nodes.forEach((name, node) -> {
             if (name.startsWith(path + "/")) {
