@@ -47,6 +47,11 @@ public final class ReferenceDisk implements Stage, RequestHook {
 
     /** Makes a disk of zeroes that supports everything, with byte granularity. */
     public ReferenceDisk(int sizeBytes, Answering answering) {
+        this(sizeBytes, sizeBytes, answering);
+    }
+
+    /** Makes such a disk that can be {@linkplain #resize resized} up to a number of bytes. */
+    public ReferenceDisk(int sizeBytes, long roomBytes, Answering answering) {
         this(
                 Geometry.ofSize(
                         sizeBytes,
@@ -56,6 +61,7 @@ public final class ReferenceDisk implements Stage, RequestHook {
                         Feature.WRITE_ZEROES,
                         Feature.FAST_ZERO,
                         Feature.MULTI_CONNECTION),
+                roomBytes,
                 answering);
     }
 
