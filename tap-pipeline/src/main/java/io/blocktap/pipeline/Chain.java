@@ -19,7 +19,11 @@ final class Chain {
      * @param stage the opened stage
      * @param geometry what it offers upwards
      */
-    record Link(String name, Stage stage, Geometry geometry) {}
+    record Link(String name, Stage stage, Geometry geometry) {
+        Link resized(long sizeBytes) {
+            return new Link(name, stage, geometry.withSizeBytes(sizeBytes));
+        }
+    }
 
     private final List<Link> links;
     private final String[] names;
@@ -75,6 +79,38 @@ final class Chain {
         return List.of(names).indexOf(name);
     }
 
+    /** Returns the position of a stage, or -1. */
+    int find(Stage stage) {
+        for (int i = 0; i < links.size(); i++) {
+            if (links.get(i).stage() == stage) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    /** Returns what the chain offers to frontends. */
+    Geometry geometry() {
+        return links.get(0).geometry();
+    }
+
+    /** Returns the chain as it is when a stage has another size and those above it were asked. On the disk's home loop. */
+    Chain resized(int position, long sizeBytes) {
+        List<Link> changed = new ArrayList<>(links);
+        Link below = links.get(position).resized(sizeBytes);
+        changed.set(position, below);
+        for (int i = position - 1; i >= 0; i--) {
+            Link link = links.get(i);
+            Geometry belowWas = links.get(i + 1).geometry();
+            if (below.geometry().equals(belowWas)) {
+                break; // nothing changes from here up
+            }
+            below = link.resized(link.stage().belowResized(link.geometry(), belowWas, below.geometry()));
+            changed.set(i, below);
+        }
+        return new Chain(changed);
+    }
+
     Chain with(int position, Link link) {
         List<Link> changed = new ArrayList<>(links);
         changed.add(position, link);
@@ -111,7 +147,8 @@ final class Chain {
         }
     }
 
-    private void withdraw(ControlMessage message, int refusedAt) {
+    /** Tells the hooks above a position that a message which they have accepted was refused. */
+    void withdraw(ControlMessage message, int refusedAt) {
         ControlMessage withdrawn = new ControlMessage.Withdrawn(message);
         for (int i = refusedAt - 1; i >= 0; i--) {
             if (links.get(i).stage() instanceof ControlHook hook) {

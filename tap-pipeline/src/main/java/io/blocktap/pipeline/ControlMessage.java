@@ -41,10 +41,11 @@ public sealed interface ControlMessage {
     }
 
     /**
-     * The disk is to change its size or features.
+     * The disk is to change its size, as frontends see it; requests of the new one follow only if nobody refuses. On the disk's home loop. The size that a stage in the middle
+     * offers may change by another number, or not at all: {@link Stage#belowResized}.
      *
-     * @param from what it was
-     * @param to what it is to be
+     * @param from what frontends see
+     * @param to what they are to see; only the size differs
      */
     record Resize(Geometry from, Geometry to) implements ControlMessage {
         @Override

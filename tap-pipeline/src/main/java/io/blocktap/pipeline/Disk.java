@@ -44,8 +44,9 @@ public final class Disk {
     private final List<Consumer<Geometry>> geometryListeners = new java.util.concurrent.CopyOnWriteArrayList<>();
     private final AtomicLong sessionNumbers = new AtomicLong();
     private final List<RequestStream> streams = new ArrayList<>();
-    /** Stages that hear of a session's begin or end at this moment, on its event loop. Guarded by the streams. */
-    private int sessionsBeingTold;
+    private final Resizes resizes;
+    /** What stages hear of at this moment, on event loops: a session's begin or end, a new size. Guarded by the streams. */
+    private int beingTold;
     // Held while the chain changes, which includes the opening of a stage and may take long; streams' lock never does.
     private final Object changes = new Object();
     private volatile Chain chain;
@@ -53,15 +54,16 @@ public final class Disk {
     private volatile Geometry geometry;
     private volatile State state = State.SERVING;
 
-    Disk(String name, String description, Chain chain, TapLoops loops, WorkerPool workers) {
+    Disk(String name, String description, Chain chain, TapLoops loops, WorkerPool workers, Resizes resizes) {
         this.name = name;
         this.description = description;
         this.chain = chain;
-        this.geometry = chain.links().get(0).geometry();
+        this.geometry = chain.geometry();
         this.admission = new Admission(geometry);
         this.loops = loops;
         this.home = loops.group().next();
         this.workers = workers;
+        this.resizes = resizes;
     }
 
     /** Returns the name: an export's name, a section of the config file. Empty for the only disk of a command line. */
@@ -133,12 +135,7 @@ public final class Disk {
      * @throws RefusedException if a control hook refuses, or the disk is going down; the message is for the frontend
      */
     public Session connect(String tap, String peer) throws RefusedException {
-        synchronized (streams) {
-            if (state != State.SERVING) {
-                throw new RefusedException(label() + " is going down");
-            }
-            sessionsBeingTold++;
-        }
+        beginTelling();
         Session session = new Session(sessionNumbers.incrementAndGet(), this, tap, peer);
         try {
             chain.control(new ControlMessage.Connect(session, geometry));
@@ -172,7 +169,7 @@ public final class Disk {
             streams.remove(stream);
             isOver = session.streams().isEmpty() && sessions.remove(session);
             if (isOver) {
-                sessionsBeingTold++;
+                beingTold++;
             }
         }
         if (isOver) {
@@ -184,10 +181,20 @@ public final class Disk {
         }
     }
 
-    /** The stages were told; {@link #close} may go on. */
-    private void told() {
+    /** Stages are about to be told of something that they may refuse; until {@link #told} they are not closed. */
+    void beginTelling() throws RefusedException {
         synchronized (streams) {
-            sessionsBeingTold--;
+            if (state != State.SERVING) {
+                throw new RefusedException(label() + " is going down");
+            }
+            beingTold++;
+        }
+    }
+
+    /** The stages were told; {@link #close} may go on. */
+    void told() {
+        synchronized (streams) {
+            beingTold--;
             streams.notifyAll();
         }
     }
@@ -259,15 +266,14 @@ public final class Disk {
                         + old.describe() + (state == State.SERVING ? "" : ": the disk is going down"));
             }
             Geometry below = old.links().get(position).geometry();
-            Geometry offered =
-                    stage.open(new StageContext(name, stageName, workers, java.time.InstantSource.system()), below);
+            Geometry offered = stage.open(contextOf(stageName, stage), below);
             Chain.Link link = new Chain.Link(stageName, stage, offered);
             try {
                 if (!offered.equals(below)) {
                     throw new StageException(stageName + " would change the geometry under a running frontend: " + below
                             + " to " + offered);
                 }
-                putIn(link, old.with(position, link));
+                putIn(link, old, old.with(position, link));
             } catch (StageException e) {
                 closeStage(link);
                 throw e;
@@ -276,10 +282,18 @@ public final class Disk {
         Logs.DISK.info("[{}] added {} to the chain: {}", logName(), stageName, chain.describe());
     }
 
-    private void putIn(Chain.Link link, Chain newChain) throws StageException {
+    private StageContext contextOf(String stageName, Stage stage) {
+        return new StageContext(
+                name, stageName, workers, java.time.InstantSource.system(), loops.group(), resizes.of(stage));
+    }
+
+    private void putIn(Chain.Link link, Chain old, Chain newChain) throws StageException {
         synchronized (streams) {
             if (state != State.SERVING) {
                 throw new StageException("can not add " + link.name() + ": the disk is going down");
+            }
+            if (chain != old) {
+                throw new StageException("can not add " + link.name() + ": the disk was resized meanwhile; try again");
             }
             // Streams that are on the home loop already stay there; later ones are sent there.
             if (link.stage().sharing() == Stage.Sharing.ONE_LOOP
@@ -302,17 +316,17 @@ public final class Disk {
         CompletableFuture<Void> unused;
         Chain.Link removed;
         synchronized (changes) {
-            Chain old = chain;
-            int position = old.find(stageName);
-            if (position < 0 || position == old.length() - 1) {
-                throw new StageException("no interposer '" + stageName + "' in " + old.describe());
-            }
-            removed = old.links().get(position);
-            if (!removed.geometry().equals(old.links().get(position + 1).geometry())) {
-                throw new StageException(
-                        stageName + " can not be removed from a running disk: it changes the disk's geometry");
-            }
-            synchronized (streams) {
+            synchronized (streams) { // the sizes of the chain may change meanwhile
+                Chain old = chain;
+                int position = old.find(stageName);
+                if (position < 0 || position == old.length() - 1) {
+                    throw new StageException("no interposer '" + stageName + "' in " + old.describe());
+                }
+                removed = old.links().get(position);
+                if (!removed.geometry().equals(old.links().get(position + 1).geometry())) {
+                    throw new StageException(
+                            stageName + " can not be removed from a running disk: it changes the disk's geometry");
+                }
                 unused = switchAll(old.without(position));
             }
         }
@@ -331,31 +345,48 @@ public final class Disk {
         return CompletableFuture.allOf(unused.toArray(CompletableFuture[]::new));
     }
 
-    /**
-     * Changes what frontends see, for stages that can do so at run time. The taps tell their frontends, if their protocols can.
-     *
-     * @return completes when all streams check against the new geometry; fails with {@link RefusedException} if a control hook refuses
-     */
-    public CompletableFuture<Void> resize(Geometry newGeometry) {
-        return control(new ControlMessage.Resize(geometry, newGeometry)).thenCompose(ok -> {
-            CompletableFuture<Void> switched;
-            synchronized (streams) {
-                geometry = newGeometry;
-                admission = new Admission(newGeometry);
-                switched = switchAdmission();
-            }
-            geometryListeners.forEach(listener -> listener.accept(newGeometry));
-            Logs.DISK.info("[{}] has {} bytes now", logName(), newGeometry.sizeBytes());
-            return switched;
-        });
+    // ---- changes of the size, for Resizes
+
+    /** Returns the chain at this moment. */
+    Chain chain() {
+        return chain;
     }
 
-    private CompletableFuture<Void> switchAdmission() {
-        List<CompletableFuture<Void>> done = new ArrayList<>();
-        for (RequestStream stream : streams) {
-            done.add(CompletableFuture.runAsync(() -> stream.admit(admission), stream.eventLoop()));
+    /**
+     * Puts a chain of the same stages with other sizes into the place of the old one. Requests that come from now on are checked against it.
+     *
+     * @return completes when that is so in all streams; null if the old chain is not in use any more
+     * @throws RefusedException if the disk is going down
+     */
+    @Nullable
+    CompletableFuture<Void> replaceSizes(Chain old, Chain resized) throws RefusedException {
+        synchronized (streams) {
+            if (state != State.SERVING) {
+                throw new RefusedException(label() + " is going down");
+            }
+            if (chain != old) {
+                return null;
+            }
+            chain = resized;
+            geometry = resized.geometry();
+            Admission checks = new Admission(resized.geometry());
+            admission = checks;
+            return CompletableFuture.allOf(streams.stream()
+                    .map(stream -> CompletableFuture.runAsync(
+                            () -> stream.switchTo(resized, checks, () -> {}), stream.eventLoop()))
+                    .toArray(CompletableFuture[]::new));
         }
-        return CompletableFuture.allOf(done.toArray(CompletableFuture[]::new));
+    }
+
+    /** Tells all who have asked to be told. */
+    void tellGeometry(Geometry now) {
+        for (Consumer<Geometry> listener : geometryListeners) {
+            try {
+                listener.accept(now);
+            } catch (RuntimeException e) { // its loop has ended, for example: the others are to hear of it
+                Logs.DISK.warn("[{}] a tap was not told of the new size: {}", logName(), e.toString());
+            }
+        }
     }
 
     // ---- the end
@@ -429,13 +460,13 @@ public final class Disk {
         synchronized (streams) {
             try {
                 long left;
-                while (sessionsBeingTold > 0 && (left = until - System.nanoTime()) > 0) {
+                while (beingTold > 0 && (left = until - System.nanoTime()) > 0) {
                     TimeUnit.NANOSECONDS.timedWait(streams, left);
                 }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
-            if (sessionsBeingTold > 0) {
+            if (beingTold > 0) {
                 Logs.DISK.warn("[{}] a control hook does not return; its stage is closed all the same", logName());
             }
             for (Session session : sessions) {

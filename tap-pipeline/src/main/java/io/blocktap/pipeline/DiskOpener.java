@@ -42,17 +42,22 @@ public final class DiskOpener {
         List<String> names = uniqueNames(stages);
         List<Chain.Link> opened = new ArrayList<>();
         Geometry below = null;
+        Resizes resizes = new Resizes();
         for (int i = stages.size() - 1; i >= 0; i--) {
             Stage stage = stages.get(i).stage();
             try {
-                below = stage.open(new StageContext(name, names.get(i), workers, clock), below);
+                below = stage.open(
+                        new StageContext(name, names.get(i), workers, clock, loops.group(), resizes.of(stage)), below);
             } catch (Throwable e) {
+                resizes.fail();
                 closeAll(opened);
                 throw e;
             }
             opened.add(0, new Chain.Link(names.get(i), stage, below));
         }
-        return new Disk(name, description, new Chain(opened), loops, workers);
+        Disk disk = new Disk(name, description, new Chain(opened), loops, workers, resizes);
+        resizes.begin(disk);
+        return disk;
     }
 
     private static List<String> uniqueNames(List<Unopened> stages) {

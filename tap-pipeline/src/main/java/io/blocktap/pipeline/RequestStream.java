@@ -427,11 +427,6 @@ public final class RequestStream {
         }
     }
 
-    /** On the loop: requests from now on are checked against another geometry. */
-    void admit(Admission newAdmission) {
-        admission = newAdmission;
-    }
-
     /** One more request is on its way in a chain that was replaced. */
     private void useAgain(Chain old) {
         for (Retirement retirement : retirements) {

@@ -27,6 +27,24 @@ public interface Stage extends AutoCloseable {
      */
     Geometry open(StageContext context, @Nullable Geometry below) throws StageException;
 
+    /**
+     * Says what becomes of this stage's size when the one below changes. Nothing has changed yet, and a control hook may still refuse it: a stage that has something to do
+     * does it in {@link ControlHook#onControl} when {@link ControlMessage.Resize} comes, and undoes it when that is withdrawn.
+     *
+     * <p>Unless overridden, a stage that shows what is below exactly as it is goes on to do so; any other keeps its size, so nobody above hears of the change. A stage that keeps
+     * something for each block of what is below (a map, a log) overrides it even if it shows the disk as it is: it keeps its size, or makes room.
+     *
+     * <p>On the disk's home loop: must not wait. Not for terminators; their own news they tell by {@link StageContext#resize}, as any stage may.
+     *
+     * @param own what this stage offers
+     * @param belowWas what the stage below has offered so far
+     * @param below what it is to offer; only the size differs
+     * @return the size in bytes that this stage is to offer
+     */
+    default long belowResized(Geometry own, Geometry belowWas, Geometry below) {
+        return own.equals(belowWas) ? below.sizeBytes() : own.sizeBytes();
+    }
+
     /** Returns which event loops may call the hooks; {@link Sharing#ONE_LOOP} unless overridden. */
     default Sharing sharing() {
         return Sharing.ONE_LOOP;

@@ -101,6 +101,11 @@ public final class BlockFile implements AutoCloseable {
         return file.sizeBytes();
     }
 
+    /** Returns the size in bytes at this moment, or a negated errno. May wait; moves the descriptor's position, which nobody uses. */
+    public long currentSizeBytes() {
+        return Libc.seek(file.cached(), 0, Libc.SEEK_END);
+    }
+
     /** Returns the smallest unit of direct I/O: the device's logical sector, 512 for most files. */
     public int sectorBytes() {
         return file.sectorBytes();

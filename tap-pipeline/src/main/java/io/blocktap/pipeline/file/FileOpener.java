@@ -29,7 +29,6 @@ final class FileOpener {
     private static final int TYPE_REGULAR = 0100000;
     private static final int TYPE_DEVICE = 0060000;
     private static final int TYPE_DIRECTORY = 0040000;
-    private static final int SEEK_END = 2;
     private static final int EISDIR = 21;
     /** udev holds a lock of a device for some milliseconds when it was closed after writing, to look what is on it. */
     private static final int DEVICE_LOCK_TRIES = 20;
@@ -85,7 +84,7 @@ final class FileOpener {
             isOursToDelete = true;
             Libc.truncate(fd, createBytes);
         }
-        long size = check(Libc.seek(fd, 0, SEEK_END), "lseek");
+        long size = check(Libc.seek(fd, 0, Libc.SEEK_END), "lseek");
         checkSize(size);
         Fd syncFd = reopen(fd, 0);
         syncs = syncFd;

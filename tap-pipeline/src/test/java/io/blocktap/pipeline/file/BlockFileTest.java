@@ -58,7 +58,7 @@ class BlockFileTest {
     @Test
     void lockThatAnotherProcessLetsGoSoonIsWaitedFor() throws Exception {
         create().close();
-        Process holder = holdLock("1.3");
+        Process holder = holdLock("0.7");
         try {
             BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1).close();
         } finally {

@@ -197,6 +197,26 @@ public abstract class InterposerContractTest {
     }
 
     @Test
+    void servesWhatItOffersWhenTheDiskBelowGrows() throws Exception {
+        ReferenceDisk below = new ReferenceDisk(SIZE_BYTES, 2L * SIZE_BYTES, Answering.FROM_WORKERS);
+        try (StageHarness harness = StageHarness.open(makeInterposer(), below)) {
+            long before = harness.disk().geometry().sizeBytes();
+            byte[] first = random(4096, 1);
+            harness.client().write(before - 4096, first);
+
+            TestClient.await(below.resize(2L * SIZE_BYTES));
+
+            long now = harness.disk().geometry().sizeBytes();
+            assertThat(now).isGreaterThanOrEqualTo(before);
+            assertThat(harness.client().read(before - 4096, 4096)).isEqualTo(first);
+            byte[] last = random(4096, 2);
+            harness.client().write(now - 4096, last);
+            assertThat(harness.client().read(now - 4096, 4096)).isEqualTo(last);
+            harness.client().call(BlockOp.READ, now, 4096).with(BlockStatus.OUT_OF_RANGE);
+        }
+    }
+
+    @Test
     void opensAndClosesWithoutARequest() throws Exception {
         ReferenceDisk below = new ReferenceDisk(SIZE_BYTES, Answering.AT_ONCE);
         try (StageHarness harness = StageHarness.open(makeInterposer(), below)) {

@@ -15,6 +15,7 @@ import java.util.Deque;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -42,9 +43,15 @@ public final class ReferenceDisk implements Stage, RequestHook {
     private final Deque<BlockRequest> held = new ArrayDeque<>();
     private final AtomicInteger timesClosed = new AtomicInteger();
     private @Nullable WorkerPool workers;
+    private @Nullable StageContext opened;
 
     /** Makes a disk of zeroes that supports everything, with byte granularity. */
     public ReferenceDisk(int sizeBytes, Answering answering) {
+        this(sizeBytes, sizeBytes, answering);
+    }
+
+    /** Makes such a disk that can be {@linkplain #resize resized} up to a number of bytes. */
+    public ReferenceDisk(int sizeBytes, long roomBytes, Answering answering) {
         this(
                 Geometry.ofSize(
                         sizeBytes,
@@ -54,14 +61,20 @@ public final class ReferenceDisk implements Stage, RequestHook {
                         Feature.WRITE_ZEROES,
                         Feature.FAST_ZERO,
                         Feature.MULTI_CONNECTION),
+                roomBytes,
                 answering);
     }
 
     /** Makes a disk of zeroes with this geometry. */
     public ReferenceDisk(Geometry geometry, Answering answering) {
+        this(geometry, geometry.sizeBytes(), answering);
+    }
+
+    /** Makes a disk of zeroes with this geometry, which can be {@linkplain #resize resized} up to a number of bytes. */
+    public ReferenceDisk(Geometry geometry, long roomBytes, Answering answering) {
         this.geometry = geometry;
         this.answering = answering;
-        this.content = new byte[Math.toIntExact(geometry.sizeBytes())];
+        this.content = new byte[Math.toIntExact(roomBytes)];
         for (BlockOp op : BlockOp.values()) {
             seen.put(op, new AtomicInteger());
             failures.put(op, new ArrayDeque<>());
@@ -71,6 +84,7 @@ public final class ReferenceDisk implements Stage, RequestHook {
     @Override
     public Geometry open(StageContext context, @Nullable Geometry below) {
         workers = context.workers();
+        opened = context;
         return geometry;
     }
 
@@ -81,7 +95,12 @@ public final class ReferenceDisk implements Stage, RequestHook {
 
     // ---- what the test sees and says; any thread
 
-    /** Returns what is stored. */
+    /** Has another size from now on, as far as there is room. */
+    public CompletableFuture<Void> resize(long sizeBytes) {
+        return Objects.requireNonNull(opened).resize(sizeBytes);
+    }
+
+    /** Returns what is stored, and the room beyond. */
     public byte[] content() {
         return content;
     }

@@ -34,7 +34,7 @@ public abstract class FrontChannel extends DoorbellChannel {
     private final List<Runnable> geometryListeners = new ArrayList<>();
     private @Nullable MappedRegion region;
     private @Nullable FrontRing ring;
-    private @Nullable FrontGeometry geometry;
+    private volatile @Nullable FrontGeometry geometry; // written on the loop
     private int nextPage;
 
     /**

@@ -50,6 +50,8 @@ public final class Libc {
     /** {@code ioctl(2)} of block devices: write zeroes; two u64 (offset, length) at the given address. */
     public static final long BLKZEROOUT = 0x127fL;
 
+    /** {@code lseek}: the end of the file; of a block device, too. */
+    public static final int SEEK_END = 2;
     /** {@code lseek(2)}: next byte that holds data. */
     public static final int SEEK_DATA = 3;
     /** {@code lseek(2)}: next hole. */

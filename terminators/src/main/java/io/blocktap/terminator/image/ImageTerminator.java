@@ -17,7 +17,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A raw file or block device (blkimg of 2005, and the blkaio that never worked). Byte N of the disk is byte N of the file; how it gets there is {@link FileEngine}'s.
+ * A raw file or block device (blkimg of 2005, and the blkaio that never worked). Byte N of the disk is byte N of the file; how it gets there is {@link FileEngine}'s. If the file grows, so does
+ * the disk, unless {@code size=} has said how large it is.
  *
  * <p>Threads: hooks on any number of loops.
  */
@@ -26,7 +27,9 @@ final class ImageTerminator implements Stage, RequestHook {
 
     private final ImageConfig config;
     private @Nullable FileEngine engine;
-    private long sizeBytes;
+    private @Nullable GrowthWatch growth;
+    /** Grows while requests come, on a worker. */
+    private volatile long sizeBytes;
 
     ImageTerminator(ImageConfig config) {
         this.config = config;
@@ -43,7 +46,11 @@ final class ImageTerminator implements Stage, RequestHook {
         try {
             engine = new FileEngine(file, config.io(), context.workers());
             sizeBytes = file.sizeBytes();
-            return geometry(file);
+            Geometry geometry = geometry(file);
+            if (config.createBytes() < 0) {
+                growth = new GrowthWatch(context, file, bytes -> sizeBytes = bytes, GrowthWatch.PERIOD_MILLIS);
+            }
+            return geometry;
         } catch (StageException e) {
             file.close();
             throw new StageException(context.label() + ": " + e.getMessage(), e);
@@ -89,6 +96,9 @@ final class ImageTerminator implements Stage, RequestHook {
 
     @Override
     public void close() {
+        if (growth != null) {
+            growth.close();
+        }
         Objects.requireNonNull(engine).close();
     }
 }

@@ -84,16 +84,16 @@ public final class NbdRequest {
      * Checks everything that can be checked before the request goes to the disk.
      *
      * @param export what the client was told
+     * @param sizeBytes the size of the disk at this moment, which may be another than the client was told
      * @return 0, or the error number to answer
      */
-    public int check(NbdExport export) {
+    public int check(NbdExport export, long sizeBytes) {
         int errno = checkCommand(export);
         if (errno != 0 || type == Nbd.CMD_FLUSH) {
             return errno;
         }
         // As unsigned numbers: an offset from 2^63 on is past every end.
-        long size = export.sizeBytes();
-        if (offsetBytes < 0 || offsetBytes > size || lengthBytes > size - offsetBytes) {
+        if (offsetBytes < 0 || offsetBytes > sizeBytes || lengthBytes > sizeBytes - offsetBytes) {
             return type == Nbd.CMD_WRITE || type == Nbd.CMD_WRITE_ZEROES ? Nbd.ENOSPC : Nbd.EINVAL;
         }
         boolean hasData = type == Nbd.CMD_READ || type == Nbd.CMD_WRITE;

@@ -3,6 +3,7 @@ package io.blocktap.pipeline.tap.nbd;
 import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockResponse;
+import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
@@ -67,6 +68,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private ProgressWatch progress;
     private ConnectionShare share;
     private RequestStream stream;
+    private Disk disk;
 
     private State state = State.SERVING;
     private boolean stalled;
@@ -112,7 +114,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
      */
     void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
-        dataAlignmentBytes = stream.session().disk().geometry().dataAlignmentBytes();
+        disk = stream.session().disk();
+        dataAlignmentBytes = disk.geometry().dataAlignmentBytes();
         share = new ConnectionShare(limits, stream, largeRequests, resume);
         progress =
                 new ProgressWatch(ctx.channel(), limits.sendTime(), this::missingBytes, share::isWaitedFor, label, log);
@@ -206,7 +209,8 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             stall();
             return false;
         }
-        int errno = refusing ? Nbd.ESHUTDOWN : header.check(export);
+        int errno =
+                refusing ? Nbd.ESHUTDOWN : header.check(export, disk.geometry().sizeBytes());
         if (errno != 0 || header.lengthBytes() == 0 && header.type() != Nbd.CMD_FLUSH) {
             answerWithoutDisk(errno);
             return true;

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
@@ -96,6 +97,22 @@ final class BackendNodes {
             all.add(view.write(path.child("state"), state.node()));
             return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
         });
+    }
+
+    /**
+     * Tells a connected guest that its disk has another size: Linux' frontend reads it again when the state is written, even if it is the same (blkif.h has no other sign; both
+     * at once, as Linux' own backend does it). In any other state nothing is written: the toolstack may have asked for the end by writing Closing, and a guest that
+     * connects later is told the size of that time.
+     */
+    CompletableFuture<Void> resize(Geometry geometry) {
+        return store.transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("state"))
+                .thenCompose(state -> XenbusState.of(state.orElse("")) != XenbusState.CONNECTED
+                        ? CompletableFuture.<Void>completedFuture(null)
+                        : CompletableFuture.allOf(
+                                view.write(
+                                        path.child("sectors"),
+                                        Objects.requireNonNull(size(geometry).get("sectors"))),
+                                view.write(path.child("state"), XenbusState.CONNECTED.node()))));
     }
 
     /**

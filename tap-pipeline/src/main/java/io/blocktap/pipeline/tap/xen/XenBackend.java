@@ -255,16 +255,16 @@ final class XenBackend {
                 return CompletableFuture.completedFuture(null);
             }
             disk = chosen;
+            Geometry told = chosen.geometry();
             return rings.serve(chosen, published)
                     .thenCompose(ok -> isTakingOver && theirState == XenbusState.CONNECTED
-                            ? nodes.have(BackendNodes.size(chosen.geometry()))
+                            ? nodes.have(BackendNodes.size(told))
                             : CompletableFuture.completedFuture(false))
                     .thenCompose(isTold -> {
                         if (isTold) {
                             return nodes.takeBackError(); // and the guest need not notice
                         }
-                        return nodes.write(
-                                BackendNodes.disk(chosen.geometry(), wanted, readOnly), XenbusState.CONNECTED);
+                        return nodes.write(BackendNodes.disk(told, wanted, readOnly), XenbusState.CONNECTED);
                     })
                     .thenCompose(ok -> tap.settings().statsFolder().isPresent()
                             ? nodes.tell(TapdiskStats.PID_NODE, Long.toString(TapdiskStats.pid()))
@@ -285,6 +285,9 @@ final class XenBackend {
                         Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
                         resized = listener;
                         chosen.onGeometryChange(listener);
+                        if (!chosen.geometry().equals(told)) {
+                            resize(chosen.geometry()); // it changed while the guest was told
+                        }
                     })
                     .handle((ok, failure) -> failure == null
                             ? CompletableFuture.<Void>completedFuture(null)
@@ -320,8 +323,7 @@ final class XenBackend {
 
     private void resize(Geometry geometry) {
         if (rings.areServed() && !tap.isStopping()) {
-            // Linux' frontend reads the size again when the state is written, even if it is the same.
-            nodes.write(BackendNodes.size(geometry), XenbusState.CONNECTED).whenComplete((ok, failure) -> {
+            nodes.resize(geometry).whenComplete((ok, failure) -> {
                 if (failure != null) {
                     failed(XenTap.causeOf(failure));
                 }

@@ -139,7 +139,8 @@ final class NbdRequestTest {
     @ParameterizedTest(name = "{0}")
     @MethodSource("rules")
     void checks(String name, Geometry geometry, int flags, int type, long offset, long length, int errno) {
-        assertThat(request(flags, type, offset, length).check(export(geometry))).isEqualTo(errno);
+        assertThat(request(flags, type, offset, length).check(export(geometry), geometry.sizeBytes()))
+                .isEqualTo(errno);
     }
 
     @Test
