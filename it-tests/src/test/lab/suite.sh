@@ -15,7 +15,7 @@ class_path=$(cd /tmp && ls -1 lib/*.jar | tr '\n' ':')
 java_flags="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off -Dio.netty.machineId=00:16:3e:00:00:01"
 archive=/tmp/classes.jsa
 
-fail() { echo "FAILED: $*"; exit 1; }
+fail() { echo "FAILED: $*" >&2; exit 1; }                # not to who reads a function's output
 seconds() { local up rest; read -r up rest </proc/uptime; echo "${up%.*}"; }
 
 blocktap() { # the command, as an operator calls it; interpreted only, which is quicker for what runs once
@@ -37,8 +37,8 @@ server_start() { # until it is ready
         cd /tmp || exit
         java "${flags[@]}" -Xmx96m -cp "$class_path" io.blocktap.launcher.Main serve --config /tmp/disks.yaml >/tmp/ready 2>>/tmp/log </dev/null &
         echo $! >/tmp/server.pid
-        wait $!
-        echo $? >/tmp/server.exit
+        code=0; wait $! || code=$?
+        echo $code >/tmp/server.exit
     ) &
     local left=480
     until [ -s /tmp/ready ]; do
@@ -122,6 +122,7 @@ run() { # NAME
     bash -eu "$file" </dev/null || rc=$? # a shell of its own: in a part of "||" there would be no "set -e"
     if [ $rc != 0 ]; then
         echo "--- the end of the server's log"; tail -30 /tmp/log
+        [ ! -e /tmp/server.exit ] || server_start           # the next one needs it
         umount /tmp/mnt 2>/dev/null                     # the next one shall start from nothing
         for device in $(compgen -G '/sys/bus/xen-backend/devices/tap-*'); do
             IFS=- read -r _ domain number <<<"${device##*/}"
