@@ -202,13 +202,12 @@ final class FileOpener {
             }
             result = lockNow(fd, fileSystemType);
             if (result == -Errno.EAGAIN && tried % LOCK_TRIES_A_SECOND == 0) {
-                Optional<String> holder = LockHolder.of(path);
-                seconds = holder.isPresent() ? LIVING_HOLDER_SECONDS : ENDED_HOLDER_SECONDS;
-                if (tried == LOCK_TRIES_A_SECOND) {
+                boolean isHolderSeen = LockHolder.of(path).isPresent();
+                seconds = isHolderSeen ? LIVING_HOLDER_SECONDS : ENDED_HOLDER_SECONDS;
+                if (tried == LOCK_TRIES_A_SECOND && !isHolderSeen) {
                     LOG.warn(
-                            "{} is still in use by {}; waiting for it, {} s at most",
+                            "{} is still in use by a process that has ended or is not to be seen; waiting for it, {} s at most",
                             path,
-                            holder.orElse("a process that has ended or is not to be seen"),
                             seconds);
                 }
             }

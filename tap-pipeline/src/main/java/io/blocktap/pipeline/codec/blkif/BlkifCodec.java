@@ -8,22 +8,18 @@ import io.blocktap.pipeline.ChainHandler;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.pipeline.SegmentList;
-import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.RingSlots;
 import io.blocktap.transport.TapChannel;
 import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
-import io.blocktap.transport.memory.SlabAllocator;
 import io.blocktap.transport.ring.Blkif;
 import io.blocktap.transport.ring.RingSlot;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
-import java.util.ArrayDeque;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -71,16 +67,13 @@ public class BlkifCodec extends ChannelDuplexHandler {
     private final StagedIndirects indirects = new StagedIndirects();
     private final StagedWrites writes = new StagedWrites();
     private final StagedReads reads = new StagedReads();
-    private final LogLimiter outOfMemory = new LogLimiter(TimeUnit.SECONDS.toNanos(10));
-    private final ArrayDeque<BlockRequest> stalled = new ArrayDeque<>();
+    private final RequestMemory memory;
     private boolean fenced;
     private int inFlight;
     private int badRequests;
 
     @SuppressWarnings("NullAway.Init") // by handlerAdded
     private ChannelHandlerContext context;
-
-    private @Nullable BudgetTurn memoryTurn;
 
     /**
      * Makes the codec of one channel.
@@ -92,6 +85,7 @@ public class BlkifCodec extends ChannelDuplexHandler {
         this.channel = channel;
         this.chain = chain;
         this.mapped = channel.memory().region();
+        this.memory = new RequestMemory(this);
         this.decoder = new SlotDecoder(channel.ring().layout(), channel.memory(), features);
     }
 
@@ -181,7 +175,7 @@ public class BlkifCodec extends ChannelDuplexHandler {
     }
 
     /** Takes on a request whose segments are known: finds it a place for its data. */
-    private void accept(BlockRequest request) {
+    void accept(BlockRequest request) {
         int operation = request.tapBits() & OPERATION_MASK;
         if (fenced && operation != Blkif.BLKIF_OP_READ) {
             fail(request, Blkif.BLKIF_RSP_ERROR);
@@ -198,15 +192,8 @@ public class BlkifCodec extends ChannelDuplexHandler {
             start(request);
             return;
         }
-        RegionBuf data;
-        try {
-            data = allocate(lengthBytes);
-        } catch (OutOfMemoryError e) {
-            outOfMemory(request, e);
-            return;
-        }
+        RegionBuf data = memory.take(request, lengthBytes);
         if (data == null) {
-            stall(request);
             return;
         }
         request.withData(data).withCookie(request.cookie(), request.tapBits() | COPIED);
@@ -274,30 +261,8 @@ public class BlkifCodec extends ChannelDuplexHandler {
         }
     }
 
-    private RequestStream stream() {
+    RequestStream stream() {
         return chain.stream();
-    }
-
-    /** Returns a buffer of the slab; null if there is none now, and then {@link #retryStalled} is called in turn. Tests run out of memory here. */
-    @Nullable
-    RegionBuf allocate(int lengthBytes) {
-        SlabAllocator memory = stream().memory();
-        BudgetTurn turn = memoryTurn;
-        if (turn == null) {
-            turn = new BudgetTurn(memory.budget(), channel.eventLoop(), this::retryStalled);
-            memoryTurn = turn;
-        }
-        return turn.tryAllocate(memory, lengthBytes);
-    }
-
-    private void outOfMemory(BlockRequest request, OutOfMemoryError cause) {
-        if (outOfMemory.count() > 0) {
-            LOG.error(
-                    "{}: {}; the request fails. Give the machine more memory, or serve with less --max-in-flight-bytes",
-                    channel,
-                    cause.getMessage());
-        }
-        fail(request, Blkif.BLKIF_RSP_ERROR);
     }
 
     private void refuse(BlockRequest request, int status) {
@@ -307,60 +272,37 @@ public class BlkifCodec extends ChannelDuplexHandler {
         fail(request, status);
     }
 
-    private void fail(BlockRequest request, int status) {
+    void fail(BlockRequest request, int status) {
         long id = request.cookie();
         int bits = request.tapBits();
         stream().discard(request);
         answer(id, bits, status);
     }
 
-    // ---- waiting for memory
+    // ---- for those that wait for memory
 
-    private void stall(BlockRequest request) {
-        if (!channel.isOpen()) {
-            stream().discard(request);
-            return;
-        }
-        if (stalled.isEmpty()) {
-            stream().hold(); // it is off the ring, so a drain has to wait for it
-        }
-        stalled.add(request);
-        channel.holdIntake();
+    /** Asks for a buffer; null if there is none now. Tests run out of memory here. */
+    @Nullable
+    RegionBuf allocate(BudgetTurn turn, int lengthBytes) {
+        return turn.tryAllocate(stream().memory(), lengthBytes);
     }
 
-    /** Also when the intake is stopped: what was taken is answered. Once one finds no memory, all after it find none, so they keep their order. */
-    private void retryStalled() {
-        if (stalled.isEmpty()) {
-            return; // the channel went meanwhile
-        }
-        stream().hold();
-        try {
-            startStalled();
-        } catch (Throwable t) {
-            // What is left would wait for ever; better an end of the ring that is seen.
-            context.fireExceptionCaught(t);
-            channel.close();
-        } finally {
-            stream().letGo();
-        }
-    }
-
-    private void startStalled() {
-        BlockRequest request;
-        for (int left = stalled.size(); left > 0 && (request = stalled.poll()) != null; left--) {
-            if (stalled.isEmpty()) {
-                stream().letGo();
-            }
-            accept(request);
-        }
+    /** All that waited have been accepted, or wait again. */
+    void endRetry() {
         startStaged();
         context.fireChannelReadComplete();
         goOn();
     }
 
+    /** Ends the ring after what should not happen. */
+    void fail(Throwable cause) {
+        context.fireExceptionCaught(cause);
+        channel.close();
+    }
+
     /** Takes requests again, unless something still has to come before them. */
     private void goOn() {
-        if (stalled.isEmpty() && !sequence.isActive()) {
+        if (!memory.isWaitedFor() && !sequence.isActive()) {
             channel.releaseIntake();
         }
     }
@@ -441,14 +383,7 @@ public class BlkifCodec extends ChannelDuplexHandler {
 
     @Override
     public void channelInactive(ChannelHandlerContext ctx) {
-        if (memoryTurn != null) {
-            memoryTurn.leave();
-        }
-        if (!stalled.isEmpty()) {
-            stalled.forEach(stream()::discard);
-            stalled.clear();
-            stream().letGo();
-        }
+        memory.close();
         sequence.abandon();
         reads.clear();
         indirects.close();

@@ -75,11 +75,9 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     private boolean resumeScheduled;
     private int dataAlignmentBytes;
 
-    // A WRITE whose payload is still coming: into its own buffer, or to be skipped. Its header is in 'header'.
-    private @Nullable RegionBuf payload;
-    private int payloadReceived;
-    private long skip;
-    private int skipErrno;
+    /** Of a WRITE whose header is in {@link #header}. */
+    private final WritePayload payload = new WritePayload(DIRECT_BYTES);
+
     private int frameBytes = NbdRequest.BYTES;
     private int readLimit = Integer.MAX_VALUE;
 
@@ -131,11 +129,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
 
     @Override
     public ByteBuf nextBuffer() {
-        RegionBuf open = payload;
-        if (open != null && open.capacity() - payloadReceived >= DIRECT_BYTES) {
-            return received.openWindow(open, payloadReceived, open.capacity() - payloadReceived);
-        }
-        return received.openWindow(frameBytes, readLimit);
+        return payload.isReadDirectly() ? payload.openWindow(received) : received.openWindow(frameBytes, readLimit);
     }
 
     @Override
@@ -160,22 +154,21 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     }
 
     private void accept() {
-        RegionBuf open = payload;
-        boolean direct = open != null && open.capacity() - payloadReceived >= DIRECT_BYTES;
+        boolean direct = payload.isReadDirectly();
         int count = received.receive();
         if (direct) {
-            payloadReceived += count;
+            payload.add(count);
         }
     }
 
     private void decode() {
         boolean refusing = stopping.getAsBoolean();
         while (state == State.SERVING && !stalled) {
-            if (payload != null) {
-                if (!collectPayload(payload, refusing)) {
+            if (payload.isOpen()) {
+                if (!collectPayload(refusing)) {
                     return;
                 }
-            } else if (skip > 0) {
+            } else if (payload.isSkipping()) {
                 if (!skipPayload()) {
                     return;
                 }
@@ -241,20 +234,16 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         if (length == 0) {
             replies.add(ctx, errno, header.cookie());
         } else {
-            skip = length;
-            skipErrno = errno;
+            payload.beginSkipping(length, errno);
         }
     }
 
     private boolean skipPayload() {
-        int now = (int) Math.min(skip, received.readable());
-        received.skip(now);
-        skip -= now;
-        if (skip > 0) {
+        if (!payload.skip(received)) {
             frameBytes = 1;
             return false;
         }
-        replies.add(ctx, skipErrno, header.cookie());
+        replies.add(ctx, payload.skipErrno(), header.cookie());
         return true;
     }
 
@@ -294,8 +283,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
             return false;
         }
         received.skip(NbdRequest.BYTES);
-        payload = data;
-        payloadReceived = 0;
+        payload.begin(data);
         return true;
     }
 
@@ -305,18 +293,12 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
         return (range & dataAlignmentBytes - 1) == 0 ? dataAlignmentBytes : 1;
     }
 
-    private boolean collectPayload(RegionBuf data, boolean refusing) {
-        int now = Math.min(data.capacity() - payloadReceived, received.readable());
-        if (now > 0) {
-            data.setBytes(payloadReceived, received.bytes(), received.readIndex(), now);
-            received.skip(now);
-            payloadReceived += now;
-        }
-        if (payloadReceived < data.capacity()) {
+    private boolean collectPayload(boolean refusing) {
+        if (!payload.collect(received)) {
             frameBytes = 1;
             return false;
         }
-        payload = null;
+        RegionBuf data = payload.take();
         readLimit = data.capacity() >= LARGE_WRITE_BYTES ? HEADER_READ_BYTES : Integer.MAX_VALUE;
         if (refusing) {
             data.release();
@@ -401,14 +383,13 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     }
 
     private void settle() {
-        if (payload == null && ctx.channel().isWritable()) {
+        if (!payload.isOpen() && ctx.channel().isWritable()) {
             share.settle();
         }
     }
 
     private long missingBytes() {
-        RegionBuf open = payload;
-        return open == null ? 0 : open.capacity() - payloadReceived;
+        return payload.missingBytes();
     }
 
     private void scheduleResume() {
@@ -470,11 +451,7 @@ final class NbdTransmissionHandler extends ChannelDuplexHandler implements Socke
     @Override
     public void channelInactive(ChannelHandlerContext unused) {
         state = State.ENDED;
-        RegionBuf open = payload;
-        if (open != null) {
-            payload = null;
-            open.release();
-        }
+        payload.close();
         share.close();
         received.close();
         replies.close();

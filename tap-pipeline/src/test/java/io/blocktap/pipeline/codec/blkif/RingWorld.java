@@ -9,6 +9,7 @@ import io.blocktap.pipeline.DiskOpener;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.WorkerPool;
+import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MappedRegion;
 import io.blocktap.transport.memory.RegionBuf;
 import io.blocktap.transport.ring.BackRing;
@@ -109,11 +110,11 @@ final class RingWorld implements AutoCloseable {
                 .addLast(new BlkifCodec(channel, chain, new BlkifFeatures(BlkifFeatures.MAX_INDIRECT_SEGMENTS)) {
                     @Override
                     @Nullable
-                    RegionBuf allocate(int lengthBytes) {
+                    RegionBuf allocate(BudgetTurn turn, int lengthBytes) {
                         if (noBuffers != null) {
                             throw noBuffers;
                         }
-                        return super.allocate(lengthBytes);
+                        return super.allocate(turn, lengthBytes);
                     }
                 })
                 .addLast(chain)

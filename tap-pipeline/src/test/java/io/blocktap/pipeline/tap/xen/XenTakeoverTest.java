@@ -403,6 +403,19 @@ class XenTakeoverTest {
     }
 
     @Test
+    void ringThatItsOldServerStillHasIsTakenOverWhenThatHasEnded() throws Exception {
+        ask(RING_PAGE, 1);
+        killedWith(1);
+        try (Fd old = Libc.openFile(table().toString(), Libc.O_RDWR, 0)) {
+            assertThat(Libc.lockExclusive(old)).isZero();
+            assertGuestWaits("is served by another process, which has locked " + table());
+        }
+
+        Awaitility.await("the next try, within a second").until(() -> answers(ring(RING_PAGE)) == 1);
+        Awaitility.await().until(() -> store.get(BACK + "/error") == null);
+    }
+
+    @Test
     void diskThatIsNotServedLeavesTheGuestWaitingUntilItIs() throws Exception {
         store.set(BACK + "/params", "vm9");
         assertGuestWaits("no disk 'vm9' is served");
