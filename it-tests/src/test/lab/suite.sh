@@ -8,6 +8,8 @@ scenarios=/share/lab/scenarios
 modprobe -a xen-evtchn xen-gntdev xen-gntalloc xen-blkfront
 cp -rp /share/lib /share/test-classes /tmp/           # every start reads them: not over 9p
 mkdir -p /tmp/vm /tmp/mnt
+truncate -s 400M /tmp/vm.ext4                           # images are on ext4, where a write may wait: on tmpfs none is ever on its way when the server is killed
+mke2fs -q -t ext4 -O ^has_journal -m 0 /tmp/vm.ext4 && mount -o loop,discard /tmp/vm.ext4 /tmp/vm
 echo 0 >/run/guest-dom0.id                              # lab_vbd_add dom0 ...: a disk of domain 0 itself
 
 class_path=$(cd /tmp && ls -1 lib/*.jar | tr '\n' ':')
@@ -119,6 +121,7 @@ run() { # NAME
     file=$(compgen -G "$scenarios/[0-9]*-$1.sh") || { echo "FAILED: there is no scenario $1"; return 2; }
     start=$(seconds)
     echo "LAB-BEGIN $1"
+    rm -f /tmp/vm/*.img
     bash -eu "$file" </dev/null || rc=$? # a shell of its own: in a part of "||" there would be no "set -e"
     if [ $rc != 0 ]; then
         echo "--- the end of the server's log"; tail -30 /tmp/log

@@ -4,7 +4,8 @@ lab_guest_start g1
 lab_guest_ready g1
 truncate -s 32M /tmp/vm/s.img
 guests=$(attach g1 xvda "image:/tmp/vm/s.img")
-attach_here xvdb main
+truncate -s 64M /tmp/vm/t.img
+attach_here xvdb "image:/tmp/vm/t.img"
 cat >/tmp/guest.sh <<'G'
 wait_disk xvda || exit 1
 dmesg -c >/dev/null
@@ -30,7 +31,7 @@ umount /mnt || exit 7
 dmesg | grep -iE 'I/O error|blkfront|disabled' && exit 8
 echo "$n rounds of 3 files verified, no error in dmesg"
 G
-restarts=${RESTARTS:-KILL TERM KILL}
+restarts=${RESTARTS:-TERM KILL}
 set -- $restarts
 sed -i "s/ROUNDS/$((2 * $#))/" /tmp/guest.sh
 console=$LAB_CONSOLES/guest-g1.log
