@@ -21,8 +21,8 @@
 #   -k FILE       keep the samples there
 #   --json        print lines of JSON instead of the table: one for each peer and workload
 #
-# A line of the table: IOPS (MB/s for dd), median of the rounds [lowest-highest]; CPU time of the backend's process or thread and of all of dom0, us a request.
-# blkback's thread does not do all of its work: the loop device has threads of its own, so compare dom0.
+# A line of the table: IOPS (MB/s for dd), median of the rounds [lowest-highest]; CPU time of the backend's process or thread, us a request.
+# Of blkback that is not all: the loop device has threads of its own.
 # Exit: 0 measured, 1 a run failed, 2 usage.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -86,13 +86,13 @@ awk -v json="$json" -v peers="$peers" -v workloads="$workloads" '
         key = $1 " " $2
         rate[key] = rate[key] " " ($5 > 0 ? $5 / $6 / 1e6 : $4 / $6)
         p50[key] = p50[key] " " $7; p99[key] = p99[key] " " $8
-        total[key] += $4; own[key] += $9; dom0[key] += $10
+        total[key] += $4; own[key] += $9
     }
     END {
         np = split(peers, peer, " "); nw = split(workloads, workload, " ")
         if (!json) {
             head = "| workload |"; line = "|---|"
-            for (i = 1; i <= np; i++) { head = head " " peer[i] " | us CPU (dom0) |"; line = line "---|---|" }
+            for (i = 1; i <= np; i++) { head = head " " peer[i] " | us CPU |"; line = line "---|---|" }
             for (i = 2; i <= np; i++) { head = head " " peer[1] "/" peer[i] " |"; line = line "---|" }
             print head; print line
         }
@@ -105,10 +105,10 @@ awk -v json="$json" -v peers="$peers" -v workloads="$workloads" '
                 if (json) {
                     printf "{\"workload\":\"%s\",\"peer\":\"%s\",\"%s\":%.2f,\"lowest\":%.2f,\"highest\":%.2f,\"p50_us\":%d,\"p99_us\":%d,", workload[w], peer[i],
                         workload[w] ~ /^dd/ ? "mb_per_second" : "iops", m, l, h, median(p50[key]), median(p99[key])
-                    printf "\"backend_cpu_us\":%.1f,\"dom0_cpu_us\":%.1f,\"%s_is_times_this\":%.3f}\n", per(own, key), per(dom0, key), peer[1], ratio(first, m)
+                    printf "\"backend_cpu_us\":%.1f,\"%s_is_times_this\":%.3f}\n", per(own, key), peer[1], ratio(first, m)
                 }
-                format = workload[w] ~ /^dd/ ? " %.1f [%.1f-%.1f] | %.0f (%.0f) |" : " %.0f [%.0f-%.0f] | %.0f (%.0f) |"
-                row = row sprintf(format, m, l, h, per(own, key), per(dom0, key))
+                format = workload[w] ~ /^dd/ ? " %.1f [%.1f-%.1f] | %.0f |" : " %.0f [%.0f-%.0f] | %.0f |"
+                row = row sprintf(format, m, l, h, per(own, key))
                 if (i > 1) ratios = ratios sprintf(" %.2f |", ratio(first, m))
             }
             if (!json) print row ratios
