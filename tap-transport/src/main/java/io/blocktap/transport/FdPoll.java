@@ -28,7 +28,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Watches one file descriptor on an event loop, epoll or io_uring, edge-triggered: the listener is called when the descriptor <em>becomes</em>
+ * Watches one file descriptor on an event loop, epoll or io_uring, edge-triggered unless told otherwise: the listener is called when the descriptor <em>becomes</em>
  * ready, and must then take all there is. (In 2005: {@code blktap_attach_poll} and {@code blktap_detach_poll}.)
  *
  * <p>The descriptor stays owned by the caller, who detaches before closing it. One descriptor can be watched once a loop (dup it for
@@ -57,6 +57,17 @@ public final class FdPoll {
         void ready(int events);
     }
 
+    /** What the listener hears of a descriptor that stays ready. */
+    public enum Trigger {
+        /** Nothing: it was told when the descriptor became ready. */
+        EDGE,
+        /**
+         * That it is ready, before each sleep of the loop, where the loop can do that (epoll; an io_uring loop can not, see {@link FdPoll#isLevelTriggered}). The
+         * listener need not make sure then that nothing is left.
+         */
+        LEVEL
+    }
+
     private static final Logger LOG = LoggerFactory.getLogger(FdPoll.class);
     private static final int EDGE = 1 << 31;
     // linux/io_uring.h
@@ -70,6 +81,7 @@ public final class FdPoll {
 
     private final Fd fd;
     private final int events;
+    private final Trigger trigger;
     private final Listener listener;
     private final Runnable onLoopShutdown;
     private final Handle handle = new Handle();
@@ -80,8 +92,13 @@ public final class FdPoll {
     private volatile boolean detached;
 
     FdPoll(Fd fd, int events, Listener listener, Runnable onLoopShutdown) {
+        this(fd, events, Trigger.EDGE, listener, onLoopShutdown);
+    }
+
+    private FdPoll(Fd fd, int events, Trigger trigger, Listener listener, Runnable onLoopShutdown) {
         this.fd = fd;
         this.events = events;
+        this.trigger = trigger;
         this.listener = listener;
         this.onLoopShutdown = onLoopShutdown;
     }
@@ -115,7 +132,13 @@ public final class FdPoll {
      * @param onLoopShutdown called on the loop if it ends while the descriptor is watched
      */
     public static Future<FdPoll> attach(EventLoop loop, Fd fd, int events, Listener listener, Runnable onLoopShutdown) {
-        FdPoll poll = new FdPoll(fd, events, listener, onLoopShutdown);
+        return attach(loop, fd, events, Trigger.EDGE, listener, onLoopShutdown);
+    }
+
+    /** As {@link #attach(EventLoop, Fd, int, Listener, Runnable)}, for a listener that may leave something for the next call. */
+    public static Future<FdPoll> attach(
+            EventLoop loop, Fd fd, int events, Trigger trigger, Listener listener, Runnable onLoopShutdown) {
+        FdPoll poll = new FdPoll(fd, events, trigger, listener, onLoopShutdown);
         Future<Object> registered = poll.register(loop);
         if (registered.cause() != null) {
             return ImmediateEventExecutor.INSTANCE.newFailedFuture(registered.cause());
@@ -129,6 +152,11 @@ public final class FdPoll {
             }
         });
         return result;
+    }
+
+    /** Returns whether the listener is called for as long as the descriptor is ready. On the loop, once it is attached. */
+    public boolean isLevelTriggered() {
+        return trigger == Trigger.LEVEL && !onUring;
     }
 
     /** Registers on the loop and begins to watch. */
@@ -199,7 +227,7 @@ public final class FdPoll {
         if (current == null || detached) {
             return;
         }
-        armed = current.submit(onUring ? pollAdd() : EpollIoOps.valueOf(events | EDGE));
+        armed = current.submit(onUring ? pollAdd() : EpollIoOps.valueOf(isLevelTriggered() ? events : events | EDGE));
     }
 
     private IoOps pollAdd() {

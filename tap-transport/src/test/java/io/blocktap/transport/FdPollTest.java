@@ -108,6 +108,33 @@ class FdPollTest {
     }
 
     @Test
+    void hearsOfWhatItLeftUntilItIsTakenWhereTheLoopCanDoThat() throws IOException {
+        try (Fd event = Libc.eventFd()) {
+            FdPoll poll = FdPoll.attach(
+                            loop,
+                            event,
+                            FdPoll.IN,
+                            FdPoll.Trigger.LEVEL,
+                            events -> {
+                                heard.add(events);
+                                if (heard.size() == 3) {
+                                    Libc.readBytes(event, memory.address() + 8, 8);
+                                }
+                            },
+                            () -> {})
+                    .syncUninterruptibly()
+                    .getNow();
+            ring(event);
+
+            awaitHeard(kind == LoopKind.EPOLL ? 3 : 1);
+            settle();
+            assertThat(heard).hasSize(kind == LoopKind.EPOLL ? 3 : 1);
+            assertThat(poll.isLevelTriggered()).isEqualTo(kind == LoopKind.EPOLL);
+            poll.detach().syncUninterruptibly();
+        }
+    }
+
+    @Test
     void hearsWhatWasReadyBefore() throws IOException {
         try (Fd event = Libc.eventFd()) {
             ring(event);

@@ -51,11 +51,14 @@ final class SimulatedEvtchn implements EventDevice {
     private final ByteBuffer one =
             ByteBuffer.allocateDirect(8).order(ByteOrder.nativeOrder()).putLong(0, 1);
     private final long oneAddress = Libc.addressOf(one);
+    private final ByteBuffer countBytes = ByteBuffer.allocateDirect(8);
+    private final long countAddress = Libc.addressOf(countBytes);
     private final int[] queue;
     private int consumed;
     private int produced;
     private boolean overflowed;
     private boolean forgetful;
+    private boolean failing;
 
     /** What was written, a list of ports each; recorded only when told so. */
     final List<List<Integer>> writes = new ArrayList<>();
@@ -157,6 +160,13 @@ final class SimulatedEvtchn implements EventDevice {
         }
     }
 
+    /** Makes the next read fail, for no reason that there is in the real driver. */
+    void failNextRead() {
+        synchronized (hypervisor) {
+            failing = true;
+        }
+    }
+
     /** Lets the race of the driver happen: the next port comes into the queue, and no reader is woken. */
     void forgetNextWakeUp() {
         synchronized (hypervisor) {
@@ -169,6 +179,7 @@ final class SimulatedEvtchn implements EventDevice {
         synchronized (hypervisor) {
             consumed = produced;
             overflowed = false;
+            Libc.readBytes(doorbell, countAddress, 8);
             return 0;
         }
     }
@@ -177,6 +188,10 @@ final class SimulatedEvtchn implements EventDevice {
     public int read(long address, int lengthBytes) {
         synchronized (hypervisor) {
             reads++;
+            if (failing) {
+                failing = false;
+                return -Errno.EIO;
+            }
             if (overflowed) {
                 return -Errno.EFBIG;
             }
@@ -187,6 +202,9 @@ final class SimulatedEvtchn implements EventDevice {
             int bytes = Math.min((produced - consumed) * 4, Math.min(lengthBytes, 4096));
             for (int at = 0; at < bytes; at += 4) {
                 target.putInt(at, queue[consumed++ % queue.length]);
+            }
+            if (consumed == produced) {
+                Libc.readBytes(doorbell, countAddress, 8); // readable as long as there are ports
             }
             return bytes;
         }
