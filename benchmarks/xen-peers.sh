@@ -13,8 +13,8 @@
 #   -p NAMES      peers, of blocktap, qdisk, blkback (default all)
 #   -l NAMES      workloads: dd-write-64k dd-read-64k (direct) dd-write-cached dd-read-cached, and [rand]read|write-Nk-qN, for example randread-4k-q32
 #   -c CHAIN      blocktap's chain (default image:/tmp/disk.img; /tmp is the tmpfs)
-#   -J FLAGS      flags of blocktap's JVM (default "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto -Xmx96m": under emulation the
-#                 second compiler takes the only processor for minutes)
+#   -J FLAGS      flags of blocktap's JVM (default "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto -Xmx96m": the second
+#                 compiler takes a third of what blocktap gets of the lab's only processor; measure without it too, it is what users start with)
 #   -m MB         size of the disk (default 48)
 #   -x NAMES      then count the system calls of these backends by strace
 #   -T SECONDS    limit of the whole boot (default 1200)
