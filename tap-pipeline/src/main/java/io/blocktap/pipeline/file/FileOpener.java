@@ -180,6 +180,11 @@ final class FileOpener {
             result = awaitLock(fd, fileSystemType);
         }
         if (result == -Errno.EAGAIN) {
+            if (LockHolder.isThisProcess(path)) {
+                throw new StageException(path + " is in use by another disk of this server"
+                        + (isWriter() ? "; two could destroy it" : ", which writes it")
+                        + "; detach that one, or give both frontends the same disk of the configuration");
+            }
             Optional<String> holder = LockHolder.of(path);
             throw new StageException(path + " is in use by another program"
                     + holder.map(each -> ", " + each).orElse("")
@@ -221,6 +226,9 @@ final class FileOpener {
         if (result != -Errno.EAGAIN && !fileSystemType.startsWith("nfs") && !fileSystemType.startsWith("cifs")) {
             int whole = lockWhole(fd);
             result = result == 0 || whole == -Errno.EAGAIN ? whole : result;
+        }
+        if (result == -Errno.EAGAIN) {
+            QemuLocks.letGo(fd);
         }
         return result;
     }

@@ -31,6 +31,20 @@ final class LockHolder {
         }
     }
 
+    /** Returns whether it is this process that has the file locked, as far as the kernel tells. */
+    static boolean isThisProcess(Path file) {
+        try {
+            long device = (Long) Files.getAttribute(file, "unix:dev");
+            long inode = (Long) Files.getAttribute(file, "unix:ino");
+            String own = Long.toString(ProcessHandle.current().pid());
+            return find(Files.readAllLines(PROC.resolve("locks")), device, inode)
+                    .filter(own::equals)
+                    .isPresent();
+        } catch (IOException | UnsupportedOperationException e) {
+            return false;
+        }
+    }
+
     /** Looks at the state in {@code /proc/PID/stat}, behind the name in brackets: Z or X when the first thread has ended. */
     private static boolean isAlive(String process) {
         try {

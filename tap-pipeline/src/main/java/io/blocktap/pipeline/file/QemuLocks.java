@@ -49,6 +49,14 @@ final class QemuLocks {
         return 0;
     }
 
+    /** Lets go of all: who waits for an image must not keep off others who wait for it, nor who has it. */
+    static void letGo(Fd fd) {
+        Libc.unlockByte(fd, USED + CONSISTENT_READ);
+        Libc.unlockByte(fd, USED + WRITE);
+        Libc.unlockByte(fd, NOT_SHARED + WRITE);
+        Libc.unlockByte(fd, NOT_SHARED + RESIZE);
+    }
+
     /** Holds a file's locks by one more descriptor of ours: what that one has under way in the kernel keeps others out even when this process is killed. */
     static void hold(Fd fd, BlockFile.Access access) {
         hold(fd, USED + CONSISTENT_READ);

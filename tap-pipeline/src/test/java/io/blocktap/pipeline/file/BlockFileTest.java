@@ -12,7 +12,10 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Assumptions;
@@ -37,7 +40,8 @@ class BlockFileTest {
         try {
             assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1))
                     .isInstanceOf(StageException.class)
-                    .hasMessageContaining("in use by another program");
+                    .hasMessageContaining(
+                            "in use by another disk of this server; two could destroy it; detach that one");
             assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_ONLY, Caching.CACHED, -1))
                     .hasMessageContaining("which writes it");
         } finally {
@@ -61,6 +65,35 @@ class BlockFileTest {
         Process holder = holdLock("0.7");
         try {
             BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1).close();
+        } finally {
+            holder.destroyForcibly();
+        }
+    }
+
+    @Test
+    void whoWaitsForALockDoesNotKeepOffAnotherWhoWaits() throws Exception {
+        create().close();
+        Process holder = holdLock("0.7");
+        try {
+            List<CompletableFuture<Optional<BlockFile>>> both = new ArrayList<>();
+            for (int i = 0; i < 2; i++) {
+                both.add(CompletableFuture.supplyAsync(
+                        () -> {
+                            try {
+                                return Optional.of(BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1));
+                            } catch (StageException e) {
+                                return Optional.empty();
+                            }
+                        },
+                        task -> new Thread(task).start()));
+                Thread.sleep(30);
+            }
+            List<BlockFile> opened = new ArrayList<>();
+            for (CompletableFuture<Optional<BlockFile>> each : both) {
+                each.get(8, TimeUnit.SECONDS).ifPresent(opened::add); // not the 10 s of a process that has ended
+            }
+            assertThat(opened).hasSize(1);
+            opened.forEach(BlockFile::close);
         } finally {
             holder.destroyForcibly();
         }
@@ -102,7 +135,7 @@ class BlockFileTest {
         BlockFile two = BlockFile.open(image(), Access.READ_ONLY, Caching.CACHED, -1);
         try {
             assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1))
-                    .hasMessageContaining("in use by another program");
+                    .hasMessageContaining("in use by another disk of this server");
         } finally {
             one.close();
             two.close();

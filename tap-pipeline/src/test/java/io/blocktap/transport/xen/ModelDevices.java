@@ -13,6 +13,9 @@ import java.util.ArrayDeque;
 
 /** Models of gntdev and evtchn, as far as a ring needs them whose requests carry no data. Here, because the devices are this package's own. */
 public final class ModelDevices {
+    /** A page for which the machine has no memory when it is mapped. */
+    public static final int NO_MEMORY = 4711;
+
     private ModelDevices() {}
 
     /** Makes a gntdev for guests that all have the same memory; grant reference N is its page N, references of one ring follow one another. */
@@ -20,6 +23,9 @@ public final class ModelDevices {
         return new GrantDevice(guestMemory) {
             @Override
             public GrantedPages map(int domid, int... refs) throws TapException {
+                if (refs[0] == NO_MEMORY) {
+                    throw new OutOfMemoryError("the model has no memory for page " + NO_MEMORY);
+                }
                 try (Fd again = Libc.openFile("/proc/self/fd/" + guestMemory.number(), Libc.O_RDWR, 0)) {
                     // Closed right after: nothing has to be told to the device when the pages are let go.
                     return GrantedPages.map(again, refs[0] * 4096L, 0, refs.clone());

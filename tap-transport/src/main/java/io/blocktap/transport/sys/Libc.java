@@ -294,6 +294,12 @@ public final class Libc {
         return fcntl(fd.number(), F_OFD_SETLK, addressOf(lock)) < 0 ? -errno() : 0;
     }
 
+    /** Lets go of what {@link #lockByteShared} has taken. Returns 0 or {@code -errno}. */
+    public static int unlockByte(Fd fd, long at) {
+        ByteBuffer lock = flockOf(F_UNLCK, at);
+        return fcntl(fd.number(), F_OFD_SETLK, addressOf(lock)) < 0 ? -errno() : 0;
+    }
+
     /** Returns whether another open file description holds a lock, shared or not, on a byte ({@code F_OFD_GETLK}). */
     public static boolean isByteLocked(Fd fd, long at) {
         ByteBuffer lock = flockOf(F_WRLCK, at);

@@ -16,6 +16,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * The backend's nodes of one device: what the toolstack has written, and what we tell it and the guest. Names and values as Xen's {@code io/blkif.h} has them.
@@ -86,45 +87,62 @@ final class BackendNodes {
         return value == null ? Optional.empty() : value;
     }
 
-    /** Writes values and the own state, all at once. */
+    /**
+     * Writes values and the own state, all at once. An offer or a connection that took long does not take back what the toolstack has asked for meanwhile: in state Closing
+     * neither is written.
+     */
     CompletableFuture<Void> write(Map<String, String> values, XenbusState state) {
-        return unlessGone(view -> {
-            List<CompletableFuture<Void>> all = new ArrayList<>();
-            values.forEach((name, value) -> all.add(view.write(path.child(name), value)));
-            if (state == XenbusState.INIT_WAIT || state == XenbusState.CONNECTED) {
-                all.add(view.remove(path.child("error"))); // of an earlier attempt
-            }
-            all.add(view.write(path.child("state"), state.node()));
-            return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
-        });
+        boolean isForward = state == XenbusState.INIT_WAIT || state == XenbusState.CONNECTED;
+        return unlessGone(view -> !isForward
+                ? writeNow(view, values, state)
+                : view.readIfPresent(path.child("state"))
+                        .thenCompose(now -> XenbusState.of(now.orElse("")) == XenbusState.CLOSING
+                                ? CompletableFuture.<Void>completedFuture(null)
+                                : view.remove(path.child("error")) // of an earlier attempt
+                                        .thenCompose(ok -> writeNow(view, values, state))));
+    }
+
+    private CompletableFuture<Void> writeNow(XenStoreTransaction view, Map<String, String> values, XenbusState state) {
+        List<CompletableFuture<Void>> all = new ArrayList<>();
+        values.forEach((name, value) -> all.add(view.write(path.child(name), value)));
+        all.add(view.write(path.child("state"), state.node()));
+        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
     }
 
     /**
      * Tells a connected guest that its disk has another size: Linux' frontend reads it again when the state is written, even if it is the same (blkif.h has no other sign; both
      * at once, as Linux' own backend does it). In any other state nothing is written: the toolstack may have asked for the end by writing Closing, and a guest that
      * connects later is told the size of that time.
+     *
+     * @param geometry asked for in each attempt: of two changes at once, the one that is written last may have begun first
      */
-    CompletableFuture<Void> resize(Geometry geometry) {
+    CompletableFuture<Void> resize(Supplier<Geometry> geometry) {
         return store.transaction((XenStoreTransaction view) -> view.readIfPresent(path.child("state"))
                 .thenCompose(state -> XenbusState.of(state.orElse("")) != XenbusState.CONNECTED
                         ? CompletableFuture.<Void>completedFuture(null)
                         : CompletableFuture.allOf(
                                 view.write(
                                         path.child("sectors"),
-                                        Objects.requireNonNull(size(geometry).get("sectors"))),
+                                        Objects.requireNonNull(
+                                                size(geometry.get()).get("sectors"))),
                                 view.write(path.child("state"), XenbusState.CONNECTED.node()))));
     }
 
     /**
-     * Tells the toolstack what is wrong.
+     * Tells the toolstack what is wrong, if it was not told yet: each write has the device looked at again.
      *
      * @param closes whether that is the end; if not, the states stay, and the guest waits
      */
     CompletableFuture<Void> writeError(String message, boolean closes) {
-        return unlessGone(view -> view.write(path.child("error"), message)
-                .thenCompose(ok -> closes
-                        ? view.write(path.child("state"), XenbusState.CLOSED.node())
-                        : CompletableFuture.<Void>completedFuture(null)));
+        Map<String, String> values =
+                closes ? Map.of("error", message, "state", XenbusState.CLOSED.node()) : Map.of("error", message);
+        return have(values)
+                .thenCompose(isTold -> isTold
+                        ? CompletableFuture.<Void>completedFuture(null)
+                        : unlessGone(view -> view.write(path.child("error"), message)
+                                .thenCompose(ok -> closes
+                                        ? view.write(path.child("state"), XenbusState.CLOSED.node())
+                                        : CompletableFuture.<Void>completedFuture(null))));
     }
 
     /** Writes one value, if it is another one. */

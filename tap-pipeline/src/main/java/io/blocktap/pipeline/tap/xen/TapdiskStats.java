@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -55,6 +56,8 @@ final class TapdiskStats implements AutoCloseable {
 
     private static final int OUR_VERSION = 1;
     private static final int OTHERS_MAY_WRITE = 022;
+    private static final int MODE_TYPE = 0170000;
+    private static final int DIRECTORY = 0040000;
     private static final long PERIOD_MILLIS = 1000;
     private static final long ANSWER_MILLIS = 500;
 
@@ -149,10 +152,11 @@ final class TapdiskStats implements AutoCloseable {
             Files.createDirectory(
                     folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwxr-xr-x")));
         } catch (FileAlreadyExistsException e) {
-            int mode = (Integer) Files.getAttribute(folder, "unix:mode", LinkOption.NOFOLLOW_LINKS);
-            Object owner = Files.getAttribute(folder, "unix:uid", LinkOption.NOFOLLOW_LINKS);
-            if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)
-                    || !owner.equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
+            // One look: who may write the parent could put another thing there between two.
+            Map<String, Object> found = Files.readAttributes(folder, "unix:mode,uid", LinkOption.NOFOLLOW_LINKS);
+            int mode = (Integer) Objects.requireNonNull(found.get("mode"));
+            if ((mode & MODE_TYPE) != DIRECTORY
+                    || !Objects.equals(found.get("uid"), Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
                     || (mode & OTHERS_MAY_WRITE) != 0) {
                 throw new IOException(folder + " is there and not a directory that only we can write; remove it", e);
             }

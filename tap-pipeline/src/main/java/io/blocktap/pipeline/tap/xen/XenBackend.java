@@ -50,6 +50,7 @@ final class XenBackend {
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
     private boolean isTakingOver;
+    private boolean isSizeUntold;
     private int takeoverTries;
 
     XenBackend(XenTap tap, XenStorePath path, int domid, int device) {
@@ -178,7 +179,12 @@ final class XenBackend {
         XenbusPlan.Step step = XenbusPlan.next(seen);
         XenTap.LOG.debug("{}: {}", this, step);
         return switch (step) {
-            case NONE -> CompletableFuture.completedFuture(false);
+            case NONE -> {
+                if (isSizeUntold) {
+                    resize();
+                }
+                yield CompletableFuture.completedFuture(false);
+            }
             case OFFER -> offer(wanted).thenApply(ok -> true);
             case CONNECT -> connect(wanted, seen.frontend()).thenApply(ok -> true);
             case DISCONNECT -> drainRings().thenApply(ok -> true);
@@ -282,11 +288,11 @@ final class XenBackend {
                                         published.size(),
                                         published.get(0).grefs().size(),
                                         published.get(0).layout());
-                        Consumer<Geometry> listener = geometry -> tap.control().execute(() -> resize(geometry));
+                        Consumer<Geometry> listener = geometry -> tap.control().execute(this::resize);
                         resized = listener;
                         chosen.onGeometryChange(listener);
                         if (!chosen.geometry().equals(told)) {
-                            resize(chosen.geometry()); // it changed while the guest was told
+                            resize(); // it changed while the guest was told
                         }
                     })
                     .handle((ok, failure) -> failure == null
@@ -321,10 +327,14 @@ final class XenBackend {
                                 : found.stream().mapToInt(each -> each).sum())));
     }
 
-    private void resize(Geometry geometry) {
-        if (rings.areServed() && !tap.isStopping()) {
-            nodes.resize(geometry).whenComplete((ok, failure) -> {
+    /** Tells the guest the size of its disk, which is another one; if that fails, for example because xenstored is just restarted, the next look tells it. */
+    private void resize() {
+        Disk used = disk;
+        isSizeUntold = false;
+        if (used != null && rings.areServed() && !tap.isStopping()) {
+            nodes.resize(used::geometry).whenComplete((ok, failure) -> {
                 if (failure != null) {
+                    isSizeUntold = true;
                     failed(XenTap.causeOf(failure));
                 }
             });
@@ -367,13 +377,11 @@ final class XenBackend {
             tap.control().schedule(this::look, 1, TimeUnit.SECONDS);
         }
         String message = String.valueOf(cause.getMessage());
-        if (message.equals(lastError)) {
-            return;
-        }
+        boolean isNew = !message.equals(lastError);
         lastError = message;
-        if (pace.isSlow()) {
+        if (!isNew || pace.isSlow()) {
             XenTap.LOG.debug("{}: {}", this, message);
-        } else if (cause instanceof RuntimeException) {
+        } else if (cause instanceof RuntimeException || cause instanceof Error) {
             XenTap.LOG.error("{}: {}", this, message, cause);
         } else {
             XenTap.LOG.error("{}: {}", this, message);

@@ -10,7 +10,6 @@ import io.blocktap.pipeline.codec.blkif.BlkifCodec;
 import io.blocktap.pipeline.codec.blkif.BlkifFeatures;
 import io.blocktap.transport.LogLimiter;
 import io.blocktap.transport.Printable;
-import io.blocktap.transport.TapException;
 import io.blocktap.transport.xen.XenAddress;
 import io.blocktap.transport.xen.XenRing;
 import io.blocktap.transport.xen.XenTapChannel;
@@ -110,8 +109,9 @@ final class XenRings {
     private CompletableFuture<Ring> openRing(Session session, EventLoop loop, int queue, XenRing ring) {
         CompletableFuture<Ring> opened = new CompletableFuture<>();
         loop.execute(() -> {
+            XenTapChannel channel = null;
             try {
-                XenTapChannel channel = XenTapChannel.map(
+                channel = XenTapChannel.map(
                         new XenAddress(domid, device, queue), ring, tap.grants(), tap.events(loop), tap.tables());
                 if (channel.isTakenOver()) {
                     XenTap.LOG.info(
@@ -119,6 +119,7 @@ final class XenRings {
                             channel,
                             channel.redoCount());
                 }
+                XenTapChannel mapped = channel;
                 ChainHandler chain = new ChainHandler(session);
                 channel.pipeline()
                         .addLast(
@@ -128,12 +129,16 @@ final class XenRings {
                         .addLast("errors", new Errors());
                 loop.register(channel).addListener(registered -> {
                     if (registered.isSuccess()) {
-                        opened.complete(new Ring(channel, chain));
+                        opened.complete(new Ring(mapped, chain));
                     } else {
                         opened.completeExceptionally(registered.cause());
                     }
                 });
-            } catch (TapException | RuntimeException e) {
+            } catch (Throwable e) {
+                // An Error, too, such as no memory: who waits for the ring would wait for ever, and with it the device.
+                if (channel != null && !channel.isRegistered()) {
+                    channel.unsafe().closeForcibly();
+                }
                 opened.completeExceptionally(e);
             }
         });

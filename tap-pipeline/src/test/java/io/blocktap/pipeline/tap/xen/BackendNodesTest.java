@@ -9,12 +9,14 @@ import io.blocktap.transport.xen.store.XenStoreConfig;
 import io.blocktap.transport.xen.store.XenStoreEndpoint;
 import io.blocktap.transport.xen.store.XenStoreListener;
 import io.blocktap.transport.xen.store.XenStorePath;
+import io.blocktap.transport.xen.store.XenbusState;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -23,6 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a guest is told of a disk that changes its size. */
@@ -67,7 +70,7 @@ final class BackendNodesTest {
         server.set(BACKEND + "/state", CONNECTED);
         server.onChange(path -> changed.add(path + "=" + server.get(path)));
 
-        get(nodes.resize(Geometry.ofSize((4L << 40) + 1023)));
+        get(nodes.resize(() -> Geometry.ofSize((4L << 40) + 1023)));
 
         assertThat(changed)
                 .as("both are there when the first of the watches fires, and the state fires although it is the same")
@@ -81,7 +84,7 @@ final class BackendNodesTest {
         server.set(BACKEND + "/state", state);
         server.onChange(changed::add);
 
-        get(nodes.resize(Geometry.ofSize(4L << 20)));
+        get(nodes.resize(() -> Geometry.ofSize(4L << 20)));
 
         assertThat(changed).isEmpty();
         assertThat(server.get(BACKEND + "/state")).isEqualTo(state);
@@ -92,9 +95,32 @@ final class BackendNodesTest {
     void aDeviceThatIsGoneDoesNotComeBack() throws Exception {
         server.onChange(changed::add);
 
-        get(nodes.resize(Geometry.ofSize(4L << 20)));
+        get(nodes.resize(() -> Geometry.ofSize(4L << 20)));
 
         assertThat(changed).isEmpty();
         assertThat(server.get(BACKEND + "/state")).isNull();
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = XenbusState.class,
+            names = {"INIT_WAIT", "CONNECTED"})
+    void theEndThatTheToolstackHasAskedForMeanwhileIsNotTakenBackByAnOfferOrAConnection(XenbusState state)
+            throws Exception {
+        server.set(BACKEND + "/frontend", "/local/domain/7/device/vbd/51712");
+        server.set(BACKEND + "/state", "5").set(BACKEND + "/error", "too late");
+        server.onChange(changed::add);
+
+        get(nodes.write(Map.of("sectors", "7"), state));
+
+        assertThat(changed).isEmpty();
+        assertThat(server.get(BACKEND + "/state")).isEqualTo("5");
+
+        server.set(BACKEND + "/state", "1");
+        get(nodes.write(Map.of("sectors", "7"), state));
+
+        assertThat(server.get(BACKEND + "/state")).isEqualTo(state.node());
+        assertThat(server.get(BACKEND + "/sectors")).isEqualTo("7");
+        assertThat(server.get(BACKEND + "/error")).isNull();
     }
 }

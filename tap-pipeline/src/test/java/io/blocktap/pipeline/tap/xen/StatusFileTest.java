@@ -51,6 +51,20 @@ final class StatusFileTest {
     }
 
     @Test
+    void linkThatSomebodyHasPutThereIsNotFollowed() throws Exception {
+        Path precious = Files.writeString(directory.resolve("precious"), "kept");
+        Files.createSymbolicLink(directory.resolve("xen-tap.json.new"), precious);
+        Path file = directory.resolve("xen-tap.json");
+        try (StatusFile status = new StatusFile(directory, "tap", () -> CompletableFuture.completedFuture(List.of()))) {
+            assertThat(status).isNotNull();
+            await().until(() -> Files.exists(file));
+
+            assertThat(file).isRegularFile();
+            assertThat(precious).hasContent("kept");
+        }
+    }
+
+    @Test
     void takesAwayWhatLibxlPutsBeforeTheTarget() {
         assertThat(DeviceDisk.target("aio:image:/srv/a.img")).isEqualTo("image:/srv/a.img");
         assertThat(DeviceDisk.target("vhd:vm1")).isEqualTo("vm1");

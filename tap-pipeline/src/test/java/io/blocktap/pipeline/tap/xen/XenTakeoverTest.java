@@ -38,6 +38,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.InstantSource;
 import java.util.List;
@@ -75,7 +76,8 @@ class XenTakeoverTest {
     private final Logger logger = (Logger) XenTap.LOG;
     private final ListAppender<ILoggingEvent> log = new ListAppender<>();
     private final List<String> written = new CopyOnWriteArrayList<>();
-    private final ReferenceDisk storage = new ReferenceDisk(DISK_BYTES, ReferenceDisk.Answering.AT_ONCE);
+    private final ReferenceDisk storage =
+            new ReferenceDisk(DISK_BYTES, 2L * DISK_BYTES, ReferenceDisk.Answering.AT_ONCE);
     private MemoryXenstored store;
     private Path state;
     private Optional<Path> stats = Optional.empty();
@@ -269,6 +271,22 @@ class XenTakeoverTest {
         Awaitility.await("the file goes with the rings").until(() -> !Files.exists(file));
     }
 
+    @Test
+    void sizeThatWasNotToldWhileXenstoredWasAwayIsToldWhenItIsBack() throws Exception {
+        serve();
+        awaitLog(Level.INFO, "xen domain 7 device 51712: connected to disk ''");
+        store.close();
+        awaitLog(Level.WARN, "rings are served on");
+
+        storage.resize(2 * DISK_BYTES).get(10, TimeUnit.SECONDS);
+        awaitLog(Level.ERROR, "not connected at this moment");
+        store = new MemoryXenstored(directory.resolve("restarted"));
+        connectedDevice(7, 51712, RING_PAGE);
+        Files.move(directory.resolve("restarted"), directory.resolve("xenstored"), StandardCopyOption.REPLACE_EXISTING);
+
+        Awaitility.await().until(() -> ("" + 2 * DISK_BYTES / 512).equals(store.get(BACK + "/sectors")));
+    }
+
     // ---- the guest has gone on
 
     @Test
@@ -396,6 +414,17 @@ class XenTakeoverTest {
     }
 
     @Test
+    void ringForWhichThereIsNoMemoryIsRefusedAndTriedAgain() throws Exception {
+        store.set(FRONT + "/ring-ref", "" + ModelDevices.NO_MEMORY);
+        assertGuestWaits("no memory for page " + ModelDevices.NO_MEMORY);
+        ask(RING_PAGE, 1);
+
+        store.set(FRONT + "/ring-ref", "" + RING_PAGE);
+
+        Awaitility.await("the next try, within a second").until(() -> answers(ring(RING_PAGE)) == 1);
+    }
+
+    @Test
     void ringThatIsNotPublishedAnyMoreIsRefused() throws Exception {
         store.remove(FRONT + "/ring-ref");
 
@@ -413,6 +442,26 @@ class XenTakeoverTest {
 
         Awaitility.await("the next try, within a second").until(() -> answers(ring(RING_PAGE)) == 1);
         Awaitility.await().until(() -> store.get(BACK + "/error") == null);
+    }
+
+    @Test
+    void deviceThatIsMadeAnewAndStillWrongIsRefusedAnew() throws Exception {
+        serve();
+        awaitLog(Level.INFO, "xen domain 7 device 51712: connected to disk ''");
+        store.set(BACK + "/online", "0").set(FRONT + "/state", "6");
+        awaitState("6");
+        store.set(BACK + "/params", "vm9").set(BACK + "/online", "1").set(BACK + "/state", "1");
+        awaitLog(Level.ERROR, "no disk 'vm9' is served");
+        awaitState("6");
+
+        store.remove(BACK + "/error");
+        store.set(BACK + "/state", "1");
+
+        awaitState("6");
+        assertThat(store.get(BACK + "/error")).contains("no disk 'vm9' is served");
+        assertThat(log.list.stream().filter(event -> event.getLevel() == Level.ERROR))
+                .as("people were told once")
+                .hasSize(1);
     }
 
     @Test
