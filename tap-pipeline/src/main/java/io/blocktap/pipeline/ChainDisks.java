@@ -1,6 +1,7 @@
 package io.blocktap.pipeline;
 
 import io.blocktap.pipeline.config.ChainPolicy;
+import io.netty.util.concurrent.DefaultThreadFactory;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
@@ -9,13 +10,18 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Disks that are not in the configuration: a toolstack has named a chain, and a policy allows it. Each is opened for one frontend and closed when that is gone, or
  * with the server.
  *
- * <p>Any thread. Opening and closing happen on the workers.
+ * <p>Any thread. Opening and closing happen on threads of their own, which end when they have nothing to do: an open may wait seconds for an image's lock, and the workers have
+ * the requests of other disks to do.
  */
 public final class ChainDisks {
     /** Opens none. */
@@ -35,24 +41,35 @@ public final class ChainDisks {
         List<DiskOpener.Unopened> make(String chain, ChainPolicy policy) throws StageException;
     }
 
+    private static final int MOST_AT_A_TIME = 16;
+    private static final int THREAD_IDLE_SECONDS = 10;
+
     private final @Nullable Maker maker;
     private final @Nullable DiskOpener opener;
-    private final @Nullable WorkerPool workers;
+    private final @Nullable Executor threads;
     // Guarded by itself, and so is the flag.
     private final Set<Disk> open = new LinkedHashSet<>();
     private boolean stopped;
 
     /** Makes one that opens disks. */
-    public ChainDisks(Maker maker, DiskOpener opener, WorkerPool workers) {
+    public ChainDisks(Maker maker, DiskOpener opener) {
         this.maker = maker;
         this.opener = opener;
-        this.workers = workers;
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(
+                MOST_AT_A_TIME,
+                MOST_AT_A_TIME,
+                THREAD_IDLE_SECONDS,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(),
+                new DefaultThreadFactory("blocktap-chains", true));
+        pool.allowCoreThreadTimeOut(true);
+        threads = pool;
     }
 
     private ChainDisks() {
         maker = null;
         opener = null;
-        workers = null;
+        threads = null;
     }
 
     /**
@@ -62,7 +79,7 @@ public final class ChainDisks {
      * @return fails with {@link StageException} if the chain is wrong, not allowed, or can not be opened. Whoever gets the disk closes it by {@link #close}
      */
     public CompletableFuture<Disk> open(String name, String chain, ChainPolicy policy) {
-        WorkerPool pool = workers;
+        Executor pool = threads;
         if (pool == null) {
             return CompletableFuture.failedFuture(new StageException("this server opens no chains"));
         }
@@ -74,7 +91,7 @@ public final class ChainDisks {
                         throw new CompletionException(e);
                     }
                 },
-                pool::execute);
+                pool);
     }
 
     private Disk openNow(String name, String chain, ChainPolicy policy) throws StageException {
@@ -109,7 +126,7 @@ public final class ChainDisks {
                                         + "; writes since the one before may not be on stable storage"));
                             }
                         },
-                        Objects.requireNonNull(workers)::execute);
+                        Objects.requireNonNull(threads));
     }
 
     /** Opens no more, not even what is being opened: the server is going down. */

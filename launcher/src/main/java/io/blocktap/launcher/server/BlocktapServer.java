@@ -98,7 +98,7 @@ public final class BlocktapServer implements AutoCloseable {
         for (ChainResolver.ResolvedDisk disk : plan.disks()) {
             disks.add(opener.open(disk.spec().name(), disk.shown(), disk.stages()));
         }
-        chainDisks = new ChainDisks(new ChainMaker(plan.catalog()), opener, workers);
+        chainDisks = new ChainDisks(new ChainMaker(plan.catalog()), opener);
         DiskRegistry registry = new DiskRegistry(disks, chainDisks);
         for (ChainResolver.ResolvedTap tap : plan.taps()) {
             taps.add(tap.factory().open(tap.values(), registry, loops));

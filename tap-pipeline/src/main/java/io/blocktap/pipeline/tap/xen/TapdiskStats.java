@@ -67,6 +67,7 @@ final class TapdiskStats implements AutoCloseable {
     private final Map<String, SeekableByteChannel> files = new HashMap<>();
     private final ByteBuffer stats = ByteBuffer.allocateDirect(SIZE_BYTES).order(ByteOrder.nativeOrder());
     private boolean isComplained;
+    private volatile boolean isClosing;
 
     /**
      * Begins to write.
@@ -172,7 +173,7 @@ final class TapdiskStats implements AutoCloseable {
     }
 
     private void complain(IOException e) {
-        if (!isComplained) {
+        if (!isComplained && !isClosing) { // the end interrupts what is being written
             isComplained = true;
             XenTap.LOG.warn("xentop will know no counters: {} (xen:stats=off: none are written)", e.toString());
         }
@@ -181,6 +182,7 @@ final class TapdiskStats implements AutoCloseable {
     /** Ends, and removes the files. */
     @Override
     public void close() {
+        isClosing = true;
         thread.shutdownNow();
         try {
             thread.awaitTermination(2 * ANSWER_MILLIS, TimeUnit.MILLISECONDS);

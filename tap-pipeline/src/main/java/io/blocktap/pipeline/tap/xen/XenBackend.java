@@ -379,7 +379,7 @@ final class XenBackend {
         String message = String.valueOf(cause.getMessage());
         boolean isNew = !message.equals(lastError);
         lastError = message;
-        if (!isNew || pace.isSlow()) {
+        if (!isNew || pace.isSlow() || tap.isStopping()) {
             XenTap.LOG.debug("{}: {}", this, message);
         } else if (cause instanceof RuntimeException || cause instanceof Error) {
             XenTap.LOG.error("{}: {}", this, message, cause);

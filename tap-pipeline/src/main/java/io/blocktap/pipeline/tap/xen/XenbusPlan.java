@@ -66,7 +66,7 @@ final class XenbusPlan {
             return Step.DISCONNECT; // it began anew without closing: a crashed guest's kernel
         }
         return switch (seen.own) {
-            case INIT_WAIT -> Step.NONE;
+            case INIT_WAIT -> seen.isOnline ? Step.NONE : Step.SAY_CLOSED;
             case CLOSING -> Step.SAY_CLOSED; // the toolstack asks for the end
             case INITIALISING, UNKNOWN -> Step.OFFER;
             default -> seen.isOnline ? Step.OFFER : closed(seen);

@@ -129,6 +129,16 @@ class XenbusPlanTest {
     }
 
     @Test
+    void closesADeviceThatIsNotWantedAnyMoreBeforeItsGuestHasCome() {
+        Model device = new Model().settle();
+        assertThat(device.own).isEqualTo(INIT_WAIT);
+
+        device.isOnline = false; // only that: the toolstack writes Closing with it, others may not
+
+        assertThat(device.settle().own).isEqualTo(CLOSED);
+    }
+
+    @Test
     void letsGoOfTheRingsOfADeadGuestAndForgetsIt() {
         Model device = new Model().connected();
         device.frontend(UNKNOWN);
