@@ -68,6 +68,7 @@ final class XenListCommand implements Callable<Integer>, CommonOptions.Holder {
             table(out, devices);
         }
         out.flush();
+        tellMissingServers(devices);
         return Main.OK;
     }
 
@@ -101,6 +102,20 @@ final class XenListCommand implements Callable<Integer>, CommonOptions.Holder {
                     shown(device.get("inFlight")),
                     diskOf(device)));
         }
+    }
+
+    /** The states in xenstore stay as they were when a server has ended, so that they tell nothing of it. */
+    private void tellMissingServers(List<Map<String, Object>> devices) {
+        devices.stream()
+                .filter(device -> "Connected".equals(device.get("backendState")) && device.get("counters") == null)
+                .map(device -> String.valueOf(device.get("kind")))
+                .distinct()
+                .forEach(kind -> spec.commandLine()
+                        .getErr()
+                        .println("blocktap: no running server is seen for the disks of kind " + kind
+                                + " (by its status file in " + status
+                                + "): their guests wait; start 'blocktap serve --tap xen"
+                                + (kind.equals("tap") ? "" : ":kind=" + kind) + " ...' again"));
     }
 
     private static String diskOf(Map<String, Object> device) {

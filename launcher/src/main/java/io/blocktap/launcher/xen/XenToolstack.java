@@ -153,17 +153,21 @@ public final class XenToolstack {
         }
         if (last.own() == XenbusState.INITIALISING || last.own() == XenbusState.UNKNOWN) {
             remove(device);
-            throw new StageException(device + ": no server has taken it within " + limit.toMillis()
-                    + " ms, so it is removed again; is 'blocktap serve --tap xen"
+            throw new StageException(device + ": no server has taken it within " + seconds(limit)
+                    + ", so it is removed again; is 'blocktap serve --tap xen"
                     + (device.kind().equals("tap") ? "" : ":kind=" + device.kind()) + " ...' running in domain "
                     + device.backendDomid() + "?");
         }
         if (last.own() != XenbusState.CONNECTED && enough == XenbusState.CONNECTED) {
-            throw new StageException(device + ": offered, but the guest has not connected within " + limit.toMillis()
-                    + " ms (server " + last.own() + ", guest " + last.frontend()
+            throw new StageException(device + ": offered, but the guest has not connected within " + seconds(limit)
+                    + " (server " + last.own() + ", guest " + last.frontend()
                     + "); it stays offered: has the guest started, and has it the driver xen-blkfront?");
         }
         return last.own();
+    }
+
+    private static String seconds(Duration limit) {
+        return limit.toMillis() % 1000 == 0 ? limit.toSeconds() + " s" : limit.toMillis() + " ms";
     }
 
     /** The server's whole reason, longer than {@link Printable} leaves one, but nothing in it that could steer a terminal. */

@@ -122,7 +122,8 @@ public final class OptionValues {
         }
         return Suggestions.closest(wrong, specs.keySet())
                 .map(near -> "; did you mean " + near + "?")
-                .orElse("; it takes " + specs.keySet().stream().collect(Collectors.joining(", ")));
+                .orElse("; it takes " + specs.keySet().stream().collect(Collectors.joining(", "))
+                        + "; a comma that belongs to a value is written \\,");
     }
 
     private @Nullable Object value(String name, OptionType type) {

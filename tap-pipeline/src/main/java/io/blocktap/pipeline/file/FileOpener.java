@@ -163,12 +163,14 @@ final class FileOpener {
     }
 
     private void checkSize(long size) throws StageException {
+        if (size == 0) {
+            long wanted = createBytes > 0 ? createBytes : 1L << 30;
+            throw new StageException(path + " is empty; make it as large as the disk is to be: truncate -s " + wanted
+                    + " " + path + ", or remove it and give size=" + wanted);
+        }
         if (createBytes >= 0 && size != createBytes) {
             throw new StageException(path + " exists with " + size + " bytes, size= says " + createBytes
                     + "; leave size= out to serve it as it is");
-        }
-        if (size == 0) {
-            throw new StageException(path + " is empty; give size=, for example size=1G, to make a new image");
         }
     }
 

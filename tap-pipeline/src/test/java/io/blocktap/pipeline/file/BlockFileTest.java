@@ -182,7 +182,10 @@ class BlockFileTest {
                 .hasMessageContaining("is a directory");
         Files.createFile(image());
         assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, -1))
-                .hasMessageContaining("is empty; give size=");
+                .hasMessageContaining("is empty; make it as large as the disk is to be: truncate -s 1073741824 ");
+        assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, 4096))
+                .hasMessageContaining("is empty; make it as large")
+                .hasMessageContaining("or remove it and give size=4096");
         Files.write(image(), new byte[512]);
         assertThatThrownBy(() -> BlockFile.open(image(), Access.READ_WRITE, Caching.CACHED, 1024))
                 .hasMessageContaining("exists with 512 bytes, size= says 1024");

@@ -180,6 +180,12 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         ctx.writeAndFlush(reply, ctx.voidPromise());
     }
 
+    private static String noDisk(String name) {
+        return name.isEmpty()
+                ? "there is no default disk; name one of the exports (nbdinfo --list tells them)"
+                : "no disk '" + Printable.of(name) + "'";
+    }
+
     private void onExport(int option, NbdOption.Export wanted) {
         if (tap.isStopping()) {
             refuse(option, Nbd.REP_ERR_SHUTDOWN, "the server is going down");
@@ -187,7 +193,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         }
         Optional<Disk> found = tap.disks().find(wanted.exportName());
         if (found.isEmpty()) {
-            refuse(option, Nbd.REP_ERR_UNKNOWN, "no disk '" + Printable.of(wanted.exportName()) + "'");
+            refuse(option, Nbd.REP_ERR_UNKNOWN, noDisk(wanted.exportName()));
             return;
         }
         Disk disk = found.get();

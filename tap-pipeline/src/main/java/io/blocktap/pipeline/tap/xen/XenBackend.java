@@ -253,7 +253,8 @@ final class XenBackend {
                 chosen.geometry().has(Feature.READ_ONLY) || !wanted.mode().startsWith("w");
         if (!chosen.geometry().has(Feature.READ_ONLY) && readOnly) {
             return CompletableFuture.failedFuture(new StageException("mode=" + Printable.of(wanted.mode())
-                    + ", but disk '" + chosen.name() + "' can be written; serve it read-only, or give access=rw"));
+                    + ", but " + chosen.label()
+                    + " can be written; attach it for writing, or serve it read-only (image:FILE,read-only)"));
         }
         XenStorePath theirs = Objects.requireNonNull(frontend);
         return FrontendNodes.read(tap.store(), theirs, tap.maxQueues()).thenCompose(published -> {
