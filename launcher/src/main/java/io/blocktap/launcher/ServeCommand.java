@@ -171,7 +171,7 @@ final class ServeCommand implements Callable<Integer>, CommonOptions.Holder {
         ServerLife life = new ServerLife(spec.commandLine().getErr());
         Signals.onEnd(life::signal);
         // Closed in the opposite order: the file goes when nothing is held any more.
-        try (PidFile pids = new PidFile(pidFile);
+        try (PidFile pids = new PidFile(pidFile).requireFree();
                 BlocktapServer server = builder.start()) {
             life.started(server);
             logStart(server);

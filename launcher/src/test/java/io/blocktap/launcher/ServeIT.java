@@ -12,6 +12,7 @@ import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
@@ -211,6 +212,32 @@ final class ServeIT {
                     .contains("not drained within 1s", "disk 'b': the last flush failed with IO_ERROR");
             assertThat(directory.resolve("c.txt")).content().contains("FLUSH");
             assertThat(directory.resolve("pid")).doesNotExist();
+        }
+    }
+
+    @Test
+    void aRunningServersPidFileIsNotTakenOver() throws Exception {
+        try (Program first = Program.start(directory, "serve", tap, "--pid-file=pid", "memory:1M")) {
+            first.line();
+            try (Program second =
+                    Program.start(directory, "serve", "--tap=nbd:unix=other", "--pid-file=pid", "memory:1M")) {
+                assertThat(second.exitCode()).isEqualTo(1);
+                assertThat(second.errors())
+                        .contains("--pid-file pid is that of a running server, process " + first.pid()
+                                + "; stop that one, or name another file");
+            }
+            assertThat(Files.readString(directory.resolve("pid"))).isEqualTo(first.pid() + "\n");
+            first.signal("TERM");
+            assertThat(first.exitCode()).isZero();
+        }
+        // What a hard end leaves is no obstacle: the number is nobody's, or another program's.
+        for (String stale : List.of("4194305", "1", "none")) {
+            Files.writeString(directory.resolve("pid"), stale + "\n");
+            try (Program next = Program.start(directory, "serve", tap, "--pid-file=pid", "memory:1M")) {
+                assertThat(next.line()).startsWith("ready: ");
+                next.signal("TERM");
+                assertThat(next.exitCode()).isZero();
+            }
         }
     }
 

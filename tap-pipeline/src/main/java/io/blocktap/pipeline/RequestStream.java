@@ -5,6 +5,7 @@ import io.netty.channel.EventLoop;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayDeque;
+import java.util.concurrent.RejectedExecutionException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -379,7 +380,11 @@ public final class RequestStream {
             request.next = head;
         } while (!POSTS.compareAndSet(this, head, request));
         if (head == null) {
-            loop.execute(carryOutPosts);
+            try {
+                loop.execute(carryOutPosts);
+            } catch (RejectedExecutionException e) {
+                Logs.DISK.debug("an answer has come after its event loop has ended: the drain was not in time");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 package io.blocktap.launcher.server;
 
 import io.blocktap.pipeline.config.ConfigException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -21,6 +22,8 @@ record ServerPlan(
         StageCatalog catalog,
         List<ChainResolver.ResolvedTap> taps,
         List<ChainResolver.ResolvedDisk> disks) {
+    /** NBD's limit of an export's name (proto.md); a longer one would make a list of exports useless. */
+    private static final int MOST_NAME_BYTES = 4096;
 
     /**
      * Checks everything, and tells all mistakes at once, one a line.
@@ -49,6 +52,12 @@ record ServerPlan(
         for (DiskSpec spec : diskSpecs) {
             if (!names.add(spec.name())) {
                 resolver.mistake(spec.where(), "two disks are named '" + spec.name() + "'; names must differ");
+            }
+            if (spec.name().getBytes(StandardCharsets.UTF_8).length > MOST_NAME_BYTES) {
+                resolver.mistake(
+                        spec.where(),
+                        "a disk's name has " + spec.name().length() + " characters; at most " + MOST_NAME_BYTES
+                                + " bytes of UTF-8 are possible");
             }
             disks.add(resolver.disk(spec));
         }

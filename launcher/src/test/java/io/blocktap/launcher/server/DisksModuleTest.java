@@ -205,6 +205,15 @@ final class DisksModuleTest {
     }
 
     @Test
+    void refusesANameThatNoNbdClientCouldRead() {
+        assertThatThrownBy(() -> BlocktapServer.builder()
+                        .tap("loopback:" + directory.resolve("l.sock"))
+                        .disk("\u00e4".repeat(2049), "null")
+                        .start())
+                .hasMessage("a disk's name has 2049 characters; at most 4096 bytes of UTF-8 are possible");
+    }
+
+    @Test
     void tellsWhatGuiceMissesInOneLine() {
         AbstractModule module = new StageModule() {
             @Override

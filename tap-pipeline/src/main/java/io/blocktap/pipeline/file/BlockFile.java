@@ -199,7 +199,7 @@ public final class BlockFile implements AutoCloseable {
         while (done < needed) {
             long result = Libc.readAt(by, address + done, length - done, offset + done);
             if (result == 0) {
-                return failed("read", offset + done, "the file ends at " + (offset + done) + ", it was cut short");
+                return failed("read", offset + done, "the file ends at " + currentSizeBytes() + ", it was cut short");
             }
             if (result < 0 && result != -Errno.EINTR) {
                 return failed("read", offset + done, (int) -result);

@@ -173,11 +173,16 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
             NbdOptionReply.error(reply, option.number(), Nbd.REP_ERR_SHUTDOWN, "the server is going down");
         } else {
             for (Disk disk : tap.disks().all()) {
-                NbdOptionReply.server(reply, option.number(), disk.name(), disk.description());
+                NbdOptionReply.server(reply, option.number(), disk.name(), described(disk));
             }
             NbdOptionReply.ack(reply, option.number());
         }
         ctx.writeAndFlush(reply, ctx.voidPromise());
+    }
+
+    /** The stages' names only: paths and secrets in their options are no client's business. */
+    private static String described(Disk disk) {
+        return String.join(" -> ", disk.stageNames());
     }
 
     private static String noDisk(String name) {
@@ -213,7 +218,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     }
 
     private static NbdExport describe(Disk disk) {
-        return NbdExport.of(disk.name(), disk.description(), disk.geometry());
+        return NbdExport.of(disk.name(), described(disk), disk.geometry());
     }
 
     private void refuse(int option, int type, String reason) {
