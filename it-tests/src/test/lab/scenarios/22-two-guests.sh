@@ -1,6 +1,7 @@
-# Two guests with two disks each, all four at once: each has its own content afterwards.
+# Two guests with two disks each, all four at once: each has its own content afterwards. The second guest has two processors, so two rings a disk.
 lab_guest_start g1
-lab_guest_start g2
+lab_guest_end g2
+lab_guest_start g2 160 "vcpus=2"
 for disk in g1-a g1-b g2-a g2-b; do truncate -s 16M "/tmp/vm/$disk.img"; done
 lab_guest_ready g1; lab_guest_ready g2
 for guest in g1 g2; do
@@ -27,6 +28,9 @@ lab_guest_run g1 /tmp/guest.sh >/tmp/said-g1 & one=$!
 lab_guest_run g2 /tmp/guest.sh >/tmp/said-g2 & two=$!
 wait $one || { cat /tmp/said-g1; fail "g1"; }
 wait $two || { cat /tmp/said-g2; fail "g2"; }
+for disk in 51712 51728; do
+    [ "$(logged "xen domain $(lab_domid g2) device $disk: connected to disk 'xen $(lab_domid g2)/$disk', 2 ring(s)")" -gt 0 ] || fail "device $disk of g2 has not two rings"
+done
 for guest in g1 g2; do
     detach $guest xvda; detach $guest xvdb
     for d in a b; do
