@@ -49,6 +49,9 @@ final class XenBackend {
     private @Nullable Disk disk;
     private @Nullable Consumer<Geometry> resized;
     private String lastError = "";
+    /** What stands in the error node by us: not told twice, for each write has the device looked at again, and a second one could hit a device made anew. */
+    private String toldError = "";
+
     private boolean isTakingOver;
     private boolean isSizeUntold;
     private int takeoverTries;
@@ -176,6 +179,9 @@ final class XenBackend {
     // ---- steps
 
     private CompletableFuture<Boolean> step(XenbusPlan.Seen seen, BackendNodes.Wanted wanted) {
+        if (wanted.state() == XenbusState.INITIALISING) {
+            toldError = ""; // the toolstack has begun anew
+        }
         XenbusPlan.Step step = XenbusPlan.next(seen);
         XenTap.LOG.debug("{}: {}", this, step);
         return switch (step) {
@@ -278,6 +284,7 @@ final class XenBackend {
                             : CompletableFuture.<Void>completedFuture(null))
                     .thenRun(() -> {
                         lastError = "";
+                        toldError = "";
                         isTakingOver = false;
                         takeoverTries = 0;
                         XenTap.LOG
@@ -390,6 +397,10 @@ final class XenBackend {
         if (tap.isStopping() || rings.areServed()) {
             return; // what is connected stays so
         }
+        if (message.equals(toldError)) {
+            return;
+        }
+        toldError = message;
         // A guest that waits to be taken over waits on, with its disk, until it can be served again.
         nodes.writeError(message, !guestWaits).whenComplete((ok, failure) -> {
             if (failure != null) {
