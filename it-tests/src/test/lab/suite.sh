@@ -140,7 +140,7 @@ run() { # NAME
 failed=0
 blocktap doctor xen || failed=1
 server_start && for name in "$@"; do run "$name" || failed=1; done
-code=$(server_end TERM)
+if [ -e /tmp/server.exit ]; then code=$(cat /tmp/server.exit); else code=$(server_end TERM); fi
 [ "$code" = 0 ] || { echo "FAILED: the server ended with exit code $code"; failed=1; }
 echo "LAB-LOG"; cat /tmp/log
 if dmesg | grep -E 'BUG:|Oops|soft lockup|multicall\(s\) failed|list_(add|del) corruption'; then

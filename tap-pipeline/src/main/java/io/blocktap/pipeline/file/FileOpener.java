@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -203,7 +204,8 @@ final class FileOpener {
         int result = -Errno.EAGAIN;
         int seconds = 1; // so that nothing is said, and nobody looked for, if it is short
         for (int tried = 1; result == -Errno.EAGAIN && tried <= seconds * LOCK_TRIES_A_SECOND; tried++) {
-            LockSupport.parkNanos(LOCK_TRY_NANOS);
+            // Never in step with another one who waits: two tries at the same moment refuse each other.
+            LockSupport.parkNanos(LOCK_TRY_NANOS * ThreadLocalRandom.current().nextInt(75, 126) / 100);
             if (Thread.currentThread().isInterrupted()) {
                 break;
             }

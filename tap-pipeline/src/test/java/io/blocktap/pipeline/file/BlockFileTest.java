@@ -86,7 +86,6 @@ class BlockFileTest {
                             }
                         },
                         task -> new Thread(task).start()));
-                Thread.sleep(30);
             }
             List<BlockFile> opened = new ArrayList<>();
             for (CompletableFuture<Optional<BlockFile>> each : both) {
