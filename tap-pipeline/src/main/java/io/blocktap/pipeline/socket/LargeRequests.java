@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.blocktap.transport.memory.BudgetTurn;
 import io.blocktap.transport.memory.MemoryBudget;

@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
@@ -13,13 +13,13 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: the channel's event loop.
  */
-final class SocketReader implements RecvByteBufAllocator, RecvByteBufAllocator.ExtendedHandle {
+public final class SocketReader implements RecvByteBufAllocator, RecvByteBufAllocator.ExtendedHandle {
     private static final int HAGGLING_BYTES = 4096;
     /** Reads in one turn, so that a busy connection does not starve the others of its loop. */
     private static final int MAX_READS = 16;
 
     /** Knows where the next bytes go. */
-    interface Target {
+    public interface Target {
         /** Returns a direct buffer with room; the socket owns it, and passes it on with what it has read. */
         ByteBuf nextBuffer();
     }
@@ -36,7 +36,7 @@ final class SocketReader implements RecvByteBufAllocator, RecvByteBufAllocator.E
     }
 
     /** Directs all further reads to a target. */
-    void readInto(Target newTarget) {
+    public void readInto(Target newTarget) {
         target = newTarget;
     }
 

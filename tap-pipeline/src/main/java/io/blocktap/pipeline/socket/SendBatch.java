@@ -1,63 +1,68 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
-import io.blocktap.pipeline.codec.nbd.NbdReply;
+import io.blocktap.transport.memory.RegionBuf;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Collects replies until they are flushed, so that many go out as one buffer in one system call.
+ * Collects frames until they are flushed, so that many go out as one buffer in one system call.
  *
- * <p>The data of a small READ are a window that has room for its reply's header before it; so when it was answered, header and data
- * lie side by side and are sent from where they are, at once or later. Replies that follow each other in memory become one
- * buffer; others are gathered by the socket ({@code writev}).
+ * <p>Data may lie in a window that has room for its frame's header before it; so header and data lie side by side and are sent from where
+ * they are, at once or later. Frames that follow each other in memory become one buffer; others are gathered by the socket
+ * ({@code writev}).
  *
- * <p>Threads: the connection's event loop.
+ * <p>Threads: the connection's event loop. In steady state nothing is allocated.
  */
-final class ReplyBatch {
+public final class SendBatch {
     private static final int MIN_CHUNK_BYTES = 16 << 10;
     private static final int MAX_CHUNK_BYTES = 256 << 10;
-    /** Data up to this length are copied behind their header if they lie elsewhere. */
-    private static final int COPY_BYTES = 1 << 10;
 
     private final SocketMemory memory;
+    private final int headerBytes;
     private final SocketMemory.Account account = new SocketMemory.Account();
     private int nextChunkBytes = MIN_CHUNK_BYTES;
-    // Where the next reply goes.
+    // Where the next frame goes.
     private SocketMemory.@Nullable Chunk chunk;
     private int free;
-    // Replies that are complete and follow each other, not yet given to the channel.
+    // Frames that are complete and follow each other, not yet given to the channel.
     private SocketMemory.@Nullable Chunk runChunk;
     private int runStart;
     private int runEnd;
     private long unflushedBytes;
 
-    ReplyBatch(SocketMemory memory) {
+    /**
+     * Makes an empty batch.
+     *
+     * @param headerBytes what each frame begins with
+     */
+    public SendBatch(SocketMemory memory, int headerBytes) {
         this.memory = memory;
+        this.headerBytes = headerBytes;
     }
 
-    /** Returns the bytes of replies that were collected since the last flush. */
-    long unflushedBytes() {
+    /** Returns the bytes that were collected since the last flush. */
+    public long unflushedBytes() {
         return unflushedBytes;
     }
 
     /**
-     * Opens room for the data of a READ.
+     * Opens room for a frame's data, with room for the header before it.
      *
      * @param length at most a quarter of the largest chunk, or memory is wasted
      * @param alignment of the first byte in memory: a power of two, at most a page
      * @return the window, owned by the caller; null if too much memory is in use that way already
      */
-    SocketMemory.@Nullable Window tryOpenWindow(int length, int alignment) {
-        int needed = alignedUp(NbdReply.BYTES, alignment) + length; // at the start of a chunk
+    public SocketMemory.@Nullable Window tryOpenWindow(int length, int alignment) {
+        int needed = alignedUp(headerBytes, alignment) + length; // at the start of a chunk
         SocketMemory.Chunk present = chunk;
-        if (present == null || present.capacity() - alignedUp(free + NbdReply.BYTES, alignment) < length) {
+        if (present == null || present.capacity() - alignedUp(free + headerBytes, alignment) < length) {
             if (account.isExhausted()) {
                 return null;
             }
             present = changeChunk(needed);
         }
-        int start = alignedUp(free + NbdReply.BYTES, alignment); // chunks begin with a page
+        int start = alignedUp(free + headerBytes, alignment); // chunks begin with a page
         free = start + length;
         return memory.openWindow(present, start, length);
     }
@@ -81,46 +86,51 @@ final class ReplyBatch {
         return fresh;
     }
 
-    /** Adds a reply without data. */
-    void add(ChannelHandlerContext ctx, int errno, long cookie) {
+    /**
+     * Adds a header, and data to be copied behind it, if any. The caller writes both at once to {@link #placed}, from the index returned on.
+     *
+     * @param dataBytes 0, or few enough that a copy is cheaper than a buffer of their own
+     */
+    public int place(ChannelHandlerContext ctx, int dataBytes) {
+        int length = headerBytes + dataBytes;
         SocketMemory.Chunk present = chunk;
-        if (present == null || present.capacity() - free < NbdReply.BYTES) {
-            present = changeChunk(NbdReply.BYTES);
+        if (present == null || present.capacity() - free < length) {
+            present = changeChunk(length);
         }
         int start = free;
-        free += NbdReply.BYTES;
-        NbdReply.set(present.memory(), start, errno, cookie);
-        append(ctx, present, start, NbdReply.BYTES);
-    }
-
-    /** Adds the reply to a successful READ whose data are in a window of this batch. The caller still owns the window. */
-    void add(ChannelHandlerContext ctx, long cookie, SocketMemory.Window window) {
-        int start = window.start() - NbdReply.BYTES;
-        NbdReply.set(window.chunk().memory(), start, 0, cookie);
-        append(ctx, window.chunk(), start, NbdReply.BYTES + window.capacity());
+        free += length;
+        append(ctx, present, start, length);
+        return start;
     }
 
     /**
-     * Adds the reply to a successful READ whose data are elsewhere.
-     *
-     * @param data from index 0 to its capacity; owned by this method
+     * Adds a frame whose data are in a window of this batch; the caller writes the header at once to {@link #placed}, from the index returned on, and
+     * still owns the window.
      */
-    void add(ChannelHandlerContext ctx, long cookie, ByteBuf data) {
-        int length = data.capacity();
-        if (length <= COPY_BYTES) {
-            SocketMemory.Window window = tryOpenWindow(length, 1);
-            if (window != null) {
-                window.setBytes(0, data, 0, length);
-                data.release();
-                add(ctx, cookie, window);
-                window.release();
-                return;
-            }
+    public int placeBefore(ChannelHandlerContext ctx, SocketMemory.Window window) {
+        int start = window.start() - headerBytes;
+        append(ctx, window.chunk(), start, headerBytes + window.capacity());
+        return start;
+    }
+
+    /** Returns the memory of what was placed last; valid until anything else is done with this batch. */
+    public RegionBuf placed() {
+        SocketMemory.Chunk present = runChunk;
+        if (present == null) {
+            throw new IllegalStateException("nothing was placed");
         }
-        add(ctx, 0, cookie);
+        return present.memory();
+    }
+
+    /**
+     * Adds the data of the frame whose header was placed last.
+     *
+     * @param data from its reader index to its writer index; owned by this method
+     */
+    public void addData(ChannelHandlerContext ctx, ByteBuf data) {
         give(ctx);
-        unflushedBytes += length;
-        ctx.write(data.setIndex(0, length), ctx.voidPromise());
+        unflushedBytes += data.readableBytes();
+        ctx.write(data, ctx.voidPromise());
     }
 
     private void append(ChannelHandlerContext ctx, SocketMemory.Chunk owner, int start, int length) {
@@ -135,7 +145,7 @@ final class ReplyBatch {
     }
 
     /** Gives what is complete to the channel. */
-    void give(ChannelHandlerContext ctx) {
+    public void give(ChannelHandlerContext ctx) {
         SocketMemory.Chunk owner = runChunk;
         if (owner != null) {
             int length = runEnd - runStart;
@@ -147,7 +157,7 @@ final class ReplyBatch {
     }
 
     /** After a flush: forgets the chunk if everything in it was sent. */
-    void flushed() {
+    public void flushed() {
         unflushedBytes = 0;
         SocketMemory.Chunk present = chunk;
         if (present != null && present.isUsedOnce()) {
@@ -157,7 +167,7 @@ final class ReplyBatch {
     }
 
     /** Drops what was not given to the channel. */
-    void close() {
+    public void close() {
         if (runChunk != null) {
             runChunk.leave();
             runChunk = null;

@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelOutboundBuffer;

@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.blocktap.transport.memory.RegionBuf;
 import org.jspecify.annotations.Nullable;
@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: the connection's event loop.
  */
-final class ReceiveBuffer {
+public final class ReceiveBuffer {
     private static final int MIN_CHUNK_BYTES = 16 << 10;
     private static final int MAX_CHUNK_BYTES = 256 << 10;
     private static final int MIN_ROOM_BYTES = 4 << 10;
@@ -22,17 +22,18 @@ final class ReceiveBuffer {
     private int read;
     private int filled;
 
-    ReceiveBuffer(SocketMemory memory) {
+    /** Makes an empty buffer; memory is taken from its loop's when something is read. */
+    public ReceiveBuffer(SocketMemory memory) {
         this.memory = memory;
     }
 
     /** Returns how many bytes wait to be decoded. */
-    int readable() {
+    public int readable() {
         return filled - read;
     }
 
     /** Returns the memory that holds them; valid while there are any, until the next {@link #openWindow}. */
-    RegionBuf bytes() {
+    public RegionBuf bytes() {
         SocketMemory.Chunk present = chunk;
         if (present == null) {
             throw new IllegalStateException("nothing was received");
@@ -41,12 +42,12 @@ final class ReceiveBuffer {
     }
 
     /** Returns the index of the first byte that waits. */
-    int readIndex() {
+    public int readIndex() {
         return read;
     }
 
     /** Passes over bytes that were decoded. */
-    void skip(int count) {
+    public void skip(int count) {
         read += count;
     }
 
@@ -58,7 +59,7 @@ final class ReceiveBuffer {
      * @return the bytes, owned by the caller; null if too much memory is in use that way already, or they lie unaligned
      */
     @Nullable
-    RegionBuf takeWindow(int offset, int length, int alignment) {
+    public RegionBuf takeWindow(int offset, int length, int alignment) {
         SocketMemory.Chunk present = chunk;
         // A larger chunk comes from a client that sent much and then no more; payloads there count as request data.
         if (present == null || account.isExhausted() || present.capacity() > MAX_CHUNK_BYTES) {
@@ -71,7 +72,7 @@ final class ReceiveBuffer {
     }
 
     /** Returns whether a frame of this size can be collected as a whole. */
-    static boolean canCollect(int frameBytes) {
+    public static boolean canCollect(int frameBytes) {
         return frameBytes <= MAX_CHUNK_BYTES - MIN_ROOM_BYTES;
     }
 
@@ -82,25 +83,25 @@ final class ReceiveBuffer {
      * @param limit at most so many are wanted
      * @return the one window of this buffer; given back by {@link #receive}, or by a release if nothing came
      */
-    RegionBuf openWindow(int frameBytes, int limit) {
+    public RegionBuf openWindow(int frameBytes, int limit) {
         SocketMemory.Chunk present = makeRoom(frameBytes);
         window.open(present, filled, Math.min(limit, present.capacity() - filled));
         return window;
     }
 
     /** Opens the same window over a part of a request's own data instead. */
-    RegionBuf openWindow(RegionBuf data, int index, int length) {
+    public RegionBuf openWindow(RegionBuf data, int index, int length) {
         window.open(data, index, length);
         return window;
     }
 
     /** Returns whether a message of the socket is this buffer's window. */
-    boolean isWindow(Object message) {
+    public boolean isWindow(Object message) {
         return message == window;
     }
 
     /** Takes the window back, with what the socket has written into it; closes it. */
-    int receive() {
+    public int receive() {
         int count = window.writerIndex();
         if (window.data == null) {
             filled += count;
@@ -157,7 +158,7 @@ final class ReceiveBuffer {
     }
 
     /** Gives back the memory if nothing waits in it: an idle connection holds none. */
-    void trim() {
+    public void trim() {
         SocketMemory.Chunk present = chunk;
         if (present != null && readable() == 0) {
             present.leave();
@@ -168,7 +169,7 @@ final class ReceiveBuffer {
     }
 
     /** Drops everything. */
-    void close() {
+    public void close() {
         read = filled;
         trim();
     }

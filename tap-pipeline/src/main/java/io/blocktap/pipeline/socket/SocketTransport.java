@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.blocktap.pipeline.StageException;
 import io.netty.channel.Channel;
@@ -20,7 +20,7 @@ import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 
 /** The socket channels that fit a group of event loops. */
-enum NbdTransport {
+public enum SocketTransport {
     /** Sockets on epoll. */
     EPOLL(EpollServerDomainSocketChannel::new, EpollServerSocketChannel::new),
     /** Sockets on io_uring. */
@@ -29,7 +29,7 @@ enum NbdTransport {
     private final ChannelFactory<ServerChannel> unixServer;
     private final ChannelFactory<ServerChannel> tcpServer;
 
-    NbdTransport(ChannelFactory<ServerChannel> unixServer, ChannelFactory<ServerChannel> tcpServer) {
+    SocketTransport(ChannelFactory<ServerChannel> unixServer, ChannelFactory<ServerChannel> tcpServer) {
         this.unixServer = unixServer;
         this.tcpServer = tcpServer;
     }
@@ -39,7 +39,7 @@ enum NbdTransport {
      *
      * @throws StageException if its loops are neither epoll nor io_uring
      */
-    static NbdTransport of(EventLoopGroup group) throws StageException {
+    public static SocketTransport of(EventLoopGroup group) throws StageException {
         if (group instanceof IoEventLoopGroup loops) {
             if (loops.isCompatible(EpollIoHandle.class)) {
                 return EPOLL;
@@ -48,20 +48,22 @@ enum NbdTransport {
                 return IO_URING;
             }
         }
-        throw new StageException("nbd: needs event loops on epoll or io_uring, not "
+        throw new StageException("needs event loops on epoll or io_uring, not "
                 + group.getClass().getName());
     }
 
-    ChannelFactory<ServerChannel> unixServer() {
+    /** Returns what makes listening unix sockets. */
+    public ChannelFactory<ServerChannel> unixServer() {
         return unixServer;
     }
 
-    ChannelFactory<ServerChannel> tcpServer() {
+    /** Returns what makes listening TCP sockets. */
+    public ChannelFactory<ServerChannel> tcpServer() {
         return tcpServer;
     }
 
     /** Returns who is at the other end: the process of a unix socket, the address of a TCP one. */
-    String peer(Channel channel) {
+    public String peer(Channel channel) {
         try {
             if (channel instanceof EpollDomainSocketChannel unix) {
                 return process(unix.peerCredentials());
@@ -74,9 +76,14 @@ enum NbdTransport {
         }
         SocketAddress address = channel.remoteAddress();
         if (address instanceof InetSocketAddress inet && inet.getAddress() != null) {
-            return NbdEndpoint.hostAndPort(inet.getAddress().getHostAddress(), inet.getPort());
+            return hostAndPort(inet.getAddress().getHostAddress(), inet.getPort());
         }
         return String.valueOf(address);
+    }
+
+    /** Writes a host and a port, with brackets around an IPv6 address. */
+    public static String hostAndPort(String host, int port) {
+        return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + ":" + port;
     }
 
     private static String process(PeerCredentials credentials) {

@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.transport.memory.BudgetTurn;
@@ -27,16 +27,20 @@ final class ConnectionShare {
     /**
      * Makes the share of one connection.
      *
+     * @param mostRequests requests in flight
+     * @param mostBytes request data in flight
+     * @param stream where the requests go
      * @param largeRequests what requests above a connection's share may hold, over all connections
      * @param retry tries again what was refused for want of memory
      */
-    ConnectionShare(NbdLimits limits, RequestStream stream, MemoryBudget largeRequests, Runnable retry) {
+    ConnectionShare(
+            int mostRequests, long mostBytes, RequestStream stream, MemoryBudget largeRequests, Runnable retry) {
         MemoryBudget budget = stream.memory().budget();
         long shareBytes = Math.max(1, budget.limitBytes() / BUDGET_SHARE);
         this.stream = stream;
         this.largeRequests = largeRequests;
-        this.mostRequests = limits.maxRequests();
-        this.mostBytes = Math.min(limits.maxBytes(), shareBytes);
+        this.mostRequests = mostRequests;
+        this.mostBytes = Math.min(mostBytes, shareBytes);
         this.memory = new BudgetTurn(budget, stream.eventLoop(), retry);
         this.large = new LargeRequests(shareBytes, largeRequests, stream.eventLoop(), retry);
     }

@@ -1,4 +1,4 @@
-package io.blocktap.pipeline.tap.nbd;
+package io.blocktap.pipeline.socket;
 
 import io.blocktap.transport.memory.MemoryBudget;
 import io.blocktap.transport.memory.RegionBuf;
@@ -16,9 +16,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: one event loop. In steady state nothing is allocated.
  */
-final class SocketMemory {
+public final class SocketMemory {
     /** Chunks that one direction of a connection keeps in use before it stops to hand out windows. */
-    static final int MAX_CHUNKS = 4;
+    public static final int MAX_CHUNKS = 4;
 
     private static final long KEEP_FREE_BYTES = 8L << 20;
 
@@ -27,23 +27,25 @@ final class SocketMemory {
     private final ArrayDeque<Window> freeWindows = new ArrayDeque<>();
 
     /** How many chunks one direction of a connection has. */
-    static final class Account {
+    public static final class Account {
         private int chunks;
 
         /** Returns whether further windows would use more chunks than allowed. */
-        boolean isExhausted() {
+        public boolean isExhausted() {
             return chunks >= MAX_CHUNKS;
         }
     }
 
     /** A piece of memory with a count of its users; the taker is the first. */
-    final class Chunk {
+    public final class Chunk {
+        private Chunk() {}
+
         private @Nullable RegionBuf memory;
         private @Nullable Account account;
         private int users;
 
         /** Returns the bytes. */
-        RegionBuf memory() {
+        public RegionBuf memory() {
             RegionBuf present = memory;
             if (present == null) {
                 throw new IllegalStateException("a chunk is used after its last user has left");
@@ -51,20 +53,23 @@ final class SocketMemory {
             return present;
         }
 
-        int capacity() {
+        /** Returns its length. */
+        public int capacity() {
             return memory().capacity();
         }
 
         /** Returns whether the caller, a user, is the only one. */
-        boolean isUsedOnce() {
+        public boolean isUsedOnce() {
             return users == 1;
         }
 
-        void enter() {
+        /** Adds a user. */
+        public void enter() {
             users++;
         }
 
-        void leave() {
+        /** Takes a user away; the last one gives the memory back. */
+        public void leave() {
             if (--users == 0) {
                 memory().release();
                 memory = null;
@@ -78,9 +83,11 @@ final class SocketMemory {
     }
 
     /** A buffer over a part of a chunk, which it keeps in use until it is released. */
-    final class Window extends RegionBuf {
+    public final class Window extends RegionBuf {
         private @Nullable Chunk chunk;
         private int start;
+
+        private Window() {}
 
         private void open(Chunk newChunk, int newStart, int length) {
             revive();
@@ -91,7 +98,7 @@ final class SocketMemory {
         }
 
         /** Returns the chunk that it lies in. */
-        Chunk chunk() {
+        public Chunk chunk() {
             Chunk present = chunk;
             if (present == null) {
                 throw new IllegalStateException("a window is used after its release");
@@ -100,7 +107,7 @@ final class SocketMemory {
         }
 
         /** Returns the index of its first byte in the chunk. */
-        int start() {
+        public int start() {
             return start;
         }
 
@@ -114,7 +121,7 @@ final class SocketMemory {
     }
 
     /** Takes a chunk. */
-    Chunk takeChunk(Account account, int bytes) {
+    public Chunk takeChunk(Account account, int bytes) {
         Chunk chunk = freeChunks.poll();
         if (chunk == null) {
             chunk = new Chunk();
@@ -131,7 +138,7 @@ final class SocketMemory {
     }
 
     /** Opens a window, which the caller owns: reader and writer index 0. */
-    Window openWindow(Chunk chunk, int start, int length) {
+    public Window openWindow(Chunk chunk, int start, int length) {
         Window window = freeWindows.poll();
         if (window == null) {
             window = new Window();
@@ -141,12 +148,12 @@ final class SocketMemory {
     }
 
     /** Returns how many chunks are in use: a test's proof that none is lost. */
-    int chunksInUse() {
+    public int chunksInUse() {
         return slabs.buffersInUse();
     }
 
     /** Gives the memory back, at once or when the last chunk was left. */
-    void close() {
+    public void close() {
         slabs.close();
     }
 }
