@@ -32,7 +32,6 @@ final class GnbdReplayTest {
             "read-past-end", NO_DRAIN,
             "read-past-end-then-requests", NO_DRAIN,
             "read-straddling-end", NO_DRAIN,
-            "offset-overflow", NO_DRAIN,
             "readonly-write",
                     "The original drops the connection. This one answers with an error: clients understand both, and only the request fails, not"
                             + " the session.",

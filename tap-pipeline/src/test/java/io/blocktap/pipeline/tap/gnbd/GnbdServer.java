@@ -11,6 +11,7 @@ import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.testkit.TestClient;
 import io.blocktap.pipeline.testkit.TestPool;
 import io.netty.channel.EventLoop;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -21,7 +22,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 
 /** A GNBD server of a test, on a free port of loopback. Its end checks that no buffer is left behind. */
 final class GnbdServer implements AutoCloseable {
@@ -78,13 +78,12 @@ final class GnbdServer implements AutoCloseable {
     }
 
     @Override
-    public void close() throws Exception {
-        tap.close().get(20, TimeUnit.SECONDS);
+    public void close() {
+        TestClient.await(tap.close());
         for (var each : loops.group()) {
             EventLoop loop = (EventLoop) each;
-            await().untilAsserted(() -> assertThat(CompletableFuture.supplyAsync(
-                                    () -> loops.memory(loop).buffersInUse(), loop)
-                            .get())
+            await().untilAsserted(() -> assertThat(TestClient.await(CompletableFuture.supplyAsync(
+                            () -> loops.memory(loop).buffersInUse(), loop)))
                     .as("buffers in use at the end")
                     .isZero());
         }

@@ -1,5 +1,7 @@
 package io.blocktap.pipeline.tap.gnbd;
 
+import io.blocktap.pipeline.codec.gnbd.GnbdControl;
+import io.blocktap.pipeline.codec.gnbd.GnbdLoginReply;
 import io.netty.buffer.ByteBufUtil;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -70,6 +72,7 @@ final class GnbdTrace {
             String tag = line.substring(0, line.indexOf(' '));
             String rest = line.substring(tag.length() + 1).trim();
             if (tag.equals(".")) {
+                maskLoginReply();
                 open = null;
             } else if (tag.equals("M")) {
                 last().mask.writeBytes(hex(rest));
@@ -83,6 +86,16 @@ final class GnbdTrace {
                 }
                 open.bytes.writeBytes(hex(rest));
             }
+        }
+    }
+
+    /** Recordings made by a proxy have no masks: an answer to LOGIN ends in undefined bytes, and begins with them if it is a refusal. */
+    private void maskLoginReply() {
+        Event reply = last();
+        boolean isReply = !reply.isClients() && reply.bytes.size() == GnbdLoginReply.BYTES && events.size() > 1;
+        if (isReply && events.get(events.size() - 2).bytes.size() >= GnbdControl.MAX_BYTES - Integer.BYTES) {
+            boolean isRefusal = reply.bytes.toByteArray()[10] != 0;
+            reply.mask.writeBytes(hex((isRefusal ? "00" : "ff").repeat(8) + "ffffff" + "00".repeat(5)));
         }
     }
 
