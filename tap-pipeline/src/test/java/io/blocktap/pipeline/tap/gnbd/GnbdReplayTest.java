@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Plays what clients have said to original servers (the last one of 2008; libgnbd and gnbdtest of 2005) to this one, and compares the answers byte for byte, but for bytes that
- * the original leaves undefined.
+ * the original leaves undefined. The disk answers at once, so that replies come in the order of requests; over a disk that does not, {@code pipelined-requests} differs in it.
  */
 @Timeout(30)
 final class GnbdReplayTest {
