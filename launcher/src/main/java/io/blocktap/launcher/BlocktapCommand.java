@@ -22,6 +22,7 @@ import picocli.CommandLine.Spec;
             StagesCommand.class,
             DemoCommand.class,
             BenchCommand.class,
+            GnbdCommand.class,
             XenCommand.class,
             DoctorCommand.class,
             DriveCommand.class,

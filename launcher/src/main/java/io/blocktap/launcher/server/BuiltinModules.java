@@ -3,6 +3,7 @@ package io.blocktap.launcher.server;
 import com.google.inject.Module;
 import io.blocktap.interposer.dump.DumpModule;
 import io.blocktap.interposer.template.CountModule;
+import io.blocktap.pipeline.tap.gnbd.GnbdModule;
 import io.blocktap.pipeline.tap.loopback.LoopbackModule;
 import io.blocktap.pipeline.tap.nbd.NbdModule;
 import io.blocktap.pipeline.tap.xen.XenModule;
@@ -18,6 +19,7 @@ final class BuiltinModules {
     static List<Module> all() {
         return List.of(
                 // taps
+                new GnbdModule(),
                 new LoopbackModule(),
                 new NbdModule(),
                 new XenModule(),

@@ -148,7 +148,8 @@ public final class NbdRequest {
         request.describe(op(), blockFlags(), offsetBytes, lengthBytes).withCookie(cookie, 0);
     }
 
-    private BlockOp op() {
+    /** Returns the operation of a command that {@link #check} has found good. */
+    public BlockOp op() {
         return switch (type) {
             case Nbd.CMD_READ -> BlockOp.READ;
             case Nbd.CMD_WRITE -> BlockOp.WRITE;

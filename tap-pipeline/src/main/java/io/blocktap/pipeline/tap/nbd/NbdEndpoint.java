@@ -39,11 +39,6 @@ interface NbdEndpoint {
     /** Returns the NBD URI of an export. */
     String uri(String exportName);
 
-    /** Writes a host and a port, with brackets around an IPv6 address. */
-    static String hostAndPort(String host, int port) {
-        return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + ":" + port;
-    }
-
     /** Encodes text for a URI, all but letters, digits and {@code -._~/}. */
     static String percentEncode(String text) {
         StringBuilder encoded = new StringBuilder();

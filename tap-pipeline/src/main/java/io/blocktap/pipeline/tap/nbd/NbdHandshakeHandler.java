@@ -10,6 +10,9 @@ import io.blocktap.pipeline.codec.nbd.NbdOption;
 import io.blocktap.pipeline.codec.nbd.NbdOptionDecoder;
 import io.blocktap.pipeline.codec.nbd.NbdOptionReply;
 import io.blocktap.pipeline.codec.nbd.NbdProtocolException;
+import io.blocktap.pipeline.socket.ChannelMove;
+import io.blocktap.pipeline.socket.SocketReader;
+import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.Printable;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
@@ -83,7 +86,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext unused, Object event) {
-        if (event == NbdTap.CLOSE) {
+        if (event == TransmissionHandler.CLOSE) {
             closeAfter(ctx.alloc().directBuffer());
         } else {
             ctx.fireUserEventTriggered(event);
@@ -242,20 +245,10 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     private void moveTo(EventLoop loop, Runnable then) {
         moving = true;
         Channel channel = ctx.channel();
-        channel.config().setAutoRead(false);
-        // Not at once: this turn of reading ends first, so that no read is under way when the channel leaves.
-        channel.eventLoop()
-                .execute(() -> channel.deregister().addListener(left -> {
-                    loop.register(channel).addListener(arrived -> {
-                        if (arrived.isSuccess()) {
-                            arrive(then);
-                        } else if (channel.isOpen()) {
-                            NbdTap.LOG.warn(
-                                    "nbd {}: closed, it could not change its event loop", peer, arrived.cause());
-                            channel.close();
-                        }
-                    });
-                }));
+        ChannelMove.to(loop, channel, () -> arrive(then), cause -> {
+            NbdTap.LOG.warn("nbd {}: closed, it could not change its event loop", peer, cause);
+            channel.close();
+        });
     }
 
     private void arrive(Runnable then) {

@@ -1,5 +1,6 @@
 package io.blocktap.pipeline.tap.nbd;
 
+import io.blocktap.pipeline.socket.TransmissionHandler;
 import java.time.Duration;
 
 /**
@@ -11,4 +12,8 @@ import java.time.Duration;
  * @param handshakeTime how long a client may haggle
  * @param sendTime how long a client may take nothing of its replies, or send nothing more of a WRITE that it has begun
  */
-record NbdLimits(int maxConnections, int maxRequests, long maxBytes, Duration handshakeTime, Duration sendTime) {}
+record NbdLimits(int maxConnections, int maxRequests, long maxBytes, Duration handshakeTime, Duration sendTime) {
+    TransmissionHandler.Limits forTransmission() {
+        return new TransmissionHandler.Limits(maxRequests, maxBytes, sendTime);
+    }
+}

@@ -5,14 +5,16 @@ import io.blocktap.pipeline.DiskRegistry;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
-import io.blocktap.transport.LogLimiter;
+import io.blocktap.pipeline.socket.AcceptFailures;
+import io.blocktap.pipeline.socket.SocketMemory;
+import io.blocktap.pipeline.socket.SocketReader;
+import io.blocktap.pipeline.socket.SocketTransport;
+import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.memory.MemoryBudget;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
-import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
@@ -37,14 +39,6 @@ import org.slf4j.LoggerFactory;
  */
 final class NbdTap implements Tap {
     static final Logger LOG = LoggerFactory.getLogger("io.blocktap.nbd");
-
-    /** Tells a connection's handlers to send what they have and to close. */
-    static final Object CLOSE = new Object() {
-        @Override
-        public String toString() {
-            return "close after the last answer";
-        }
-    };
 
     /** More unsent replies than this, and no requests are taken until most of them are sent. */
     private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(256 << 10, 1 << 20);
@@ -77,7 +71,12 @@ final class NbdTap implements Tap {
     static NbdTap open(NbdEndpoint endpoint, NbdLimits limits, DiskRegistry disks, TapLoops loops)
             throws StageException {
         NbdTap tap = new NbdTap(endpoint, limits, disks, loops);
-        NbdTransport transport = NbdTransport.of(loops.group());
+        SocketTransport transport;
+        try {
+            transport = SocketTransport.of(loops.group());
+        } catch (StageException e) {
+            throw new StageException("nbd: " + e.getMessage(), e);
+        }
         ChannelFuture bound;
         try (NbdEndpoint.Claim claim = endpoint.claim()) {
             bound = bootstrap(tap, endpoint, transport, loops)
@@ -90,7 +89,7 @@ final class NbdTap implements Tap {
                     "nbd: can not listen on " + endpoint + ": " + bound.cause().getMessage(), bound.cause());
         }
         tap.server = bound.channel();
-        tap.server.pipeline().addLast("accept-failures", new AcceptFailures(endpoint));
+        tap.server.pipeline().addLast("accept-failures", new AcceptFailures("nbd " + endpoint, LOG));
         try {
             endpoint.bound(tap.server.localAddress());
         } catch (StageException e) {
@@ -101,7 +100,8 @@ final class NbdTap implements Tap {
         return tap;
     }
 
-    private static ServerBootstrap bootstrap(NbdTap tap, NbdEndpoint endpoint, NbdTransport transport, TapLoops loops) {
+    private static ServerBootstrap bootstrap(
+            NbdTap tap, NbdEndpoint endpoint, SocketTransport transport, TapLoops loops) {
         ServerBootstrap bootstrap = new ServerBootstrap()
                 .group(loops.group())
                 .channelFactory(endpoint.isUnix() ? transport.unixServer() : transport.tcpServer())
@@ -118,9 +118,9 @@ final class NbdTap implements Tap {
     }
 
     private final class Initializer extends ChannelInitializer<Channel> {
-        private final NbdTransport transport;
+        private final SocketTransport transport;
 
-        Initializer(NbdTransport transport) {
+        Initializer(SocketTransport transport) {
             this.transport = transport;
         }
 
@@ -139,29 +139,6 @@ final class NbdTap implements Tap {
             SocketReader reader = new SocketReader();
             channel.config().setRecvByteBufAllocator(reader);
             channel.pipeline().addLast("handshake", new NbdHandshakeHandler(NbdTap.this, reader, peer));
-        }
-    }
-
-    /** Behind Netty's acceptor, which stops accepting for a second when it fails: for want of descriptors, most likely. */
-    private static final class AcceptFailures extends ChannelInboundHandlerAdapter {
-        private final NbdEndpoint endpoint;
-        private final LogLimiter limiter = new LogLimiter(TimeUnit.MINUTES.toNanos(1));
-
-        AcceptFailures(NbdEndpoint endpoint) {
-            this.endpoint = endpoint;
-        }
-
-        @Override
-        public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
-            long times = limiter.count();
-            if (times > 0) {
-                LOG.warn(
-                        "nbd {}: no client can be accepted: {} ({} times); tried every second; does the process need more"
-                                + " descriptors (ulimit -n)?",
-                        endpoint,
-                        cause.getMessage(),
-                        times);
-            }
         }
     }
 
@@ -235,7 +212,7 @@ final class NbdTap implements Tap {
             CompletableFuture<Void> closed = new CompletableFuture<>();
             all.add(closed);
             channel.closeFuture().addListener(done -> closed.complete(null));
-            channel.eventLoop().execute(() -> channel.pipeline().fireUserEventTriggered(CLOSE));
+            channel.eventLoop().execute(() -> channel.pipeline().fireUserEventTriggered(TransmissionHandler.CLOSE));
             channel.eventLoop()
                     .schedule(
                             () -> {

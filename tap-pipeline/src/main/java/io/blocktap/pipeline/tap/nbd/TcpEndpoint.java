@@ -1,6 +1,7 @@
 package io.blocktap.pipeline.tap.nbd;
 
 import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.socket.SocketTransport;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 
@@ -64,6 +65,6 @@ final class TcpEndpoint implements NbdEndpoint {
 
     @Override
     public String toString() {
-        return NbdEndpoint.hostAndPort(host, port);
+        return SocketTransport.hostAndPort(host, port);
     }
 }

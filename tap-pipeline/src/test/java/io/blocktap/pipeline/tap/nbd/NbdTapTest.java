@@ -31,6 +31,7 @@ import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.socket.SocketTransport;
 import io.blocktap.pipeline.testkit.ReferenceDisk;
 import io.blocktap.pipeline.testkit.TestPool;
 import io.blocktap.transport.memory.SlabAllocator;
@@ -805,7 +806,7 @@ final class NbdTapTest {
 
         String encoded = directory + "/a%20b%25.sock";
         assertThat(tap.uris()).containsExactly("nbd+unix:///?socket=" + encoded, "nbd+unix:///x%3Fy?socket=" + encoded);
-        assertThat(NbdEndpoint.hostAndPort("::1", 5)).isEqualTo("[::1]:5");
+        assertThat(SocketTransport.hostAndPort("::1", 5)).isEqualTo("[::1]:5");
     }
 
     // ---- the end

@@ -10,6 +10,7 @@ import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
+import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.pipeline.testkit.ReferenceDisk.Answering;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -368,7 +369,7 @@ final class NbdTransmissionHandlerTest {
             harness.answers().forEach(answer -> errnos.add(answer.errno()));
 
             assertThat(errnos).containsExactly(Nbd.ESHUTDOWN, Nbd.ESHUTDOWN, Nbd.ESHUTDOWN, 0);
-            harness.channel.pipeline().fireUserEventTriggered(NbdTap.CLOSE);
+            harness.channel.pipeline().fireUserEventTriggered(TransmissionHandler.CLOSE);
             assertThat(harness.channel.isOpen()).isFalse();
         }
     }

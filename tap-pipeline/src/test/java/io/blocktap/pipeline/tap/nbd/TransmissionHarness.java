@@ -9,6 +9,8 @@ import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
+import io.blocktap.pipeline.socket.SocketMemory;
+import io.blocktap.pipeline.socket.SocketReader;
 import io.blocktap.pipeline.testkit.ReferenceDisk;
 import io.blocktap.pipeline.testkit.TestPool;
 import io.blocktap.transport.memory.MemoryBudget;

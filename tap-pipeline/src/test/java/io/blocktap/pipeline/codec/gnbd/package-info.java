@@ -1,0 +1,4 @@
+@NullMarked
+package io.blocktap.pipeline.codec.gnbd;
+
+import org.jspecify.annotations.NullMarked;

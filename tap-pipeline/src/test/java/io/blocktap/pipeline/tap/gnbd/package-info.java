@@ -1,0 +1,4 @@
+@NullMarked
+package io.blocktap.pipeline.tap.gnbd;
+
+import org.jspecify.annotations.NullMarked;
