@@ -59,6 +59,20 @@ public sealed interface ControlMessage {
         }
     }
 
+    /**
+     * A stage's backend has come, gone, or refuses to serve. On the disk's home loop.
+     *
+     * @param stage the stage's name in the chain
+     * @param state how it stands now
+     * @param reason why; empty if there is nothing to say
+     */
+    record Backend(String stage, BackendState state, String reason) implements ControlMessage {
+        @Override
+        public String name() {
+            return "backend";
+        }
+    }
+
     /** The disk is about to be closed: no new requests come; those in flight are being settled. */
     record Shutdown() implements ControlMessage {
         @Override

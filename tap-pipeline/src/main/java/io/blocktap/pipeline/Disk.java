@@ -3,6 +3,7 @@ package io.blocktap.pipeline;
 import io.netty.channel.EventLoop;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -53,15 +54,23 @@ public final class Disk {
     private volatile Admission admission;
     private volatile Geometry geometry;
     private volatile State state = State.SERVING;
+    private final Map<String, ControlMessage.Backend> backends = new ConcurrentHashMap<>();
 
-    Disk(String name, String description, Chain chain, TapLoops loops, WorkerPool workers, Resizes resizes) {
+    Disk(
+            String name,
+            String description,
+            Chain chain,
+            TapLoops loops,
+            EventLoop home,
+            WorkerPool workers,
+            Resizes resizes) {
         this.name = name;
         this.description = description;
         this.chain = chain;
         this.geometry = chain.geometry();
         this.admission = new Admission(geometry);
         this.loops = loops;
-        this.home = loops.group().next();
+        this.home = home;
         this.workers = workers;
         this.resizes = resizes;
     }
@@ -215,6 +224,31 @@ public final class Disk {
         Logs.DISK.info("[{}] disconnected: {} {}", logName(), session.tap(), session.peer());
     }
 
+    /** Returns the last news of each backend that may come and go, by the name of its stage; empty for a disk that has none. */
+    public Map<String, ControlMessage.Backend> backends() {
+        return Map.copyOf(backends);
+    }
+
+    CompletableFuture<Void> backendChanged(ControlMessage.Backend news) {
+        backends.put(news.stage(), news);
+        return CompletableFuture.runAsync(() -> tellBackend(news), home);
+    }
+
+    private void tellBackend(ControlMessage.Backend news) {
+        try {
+            beginTelling();
+        } catch (RefusedException e) {
+            return; // the stages are about to be closed
+        }
+        try {
+            chain.control(news);
+        } catch (RefusedException e) {
+            Logs.DISK.warn("[{}] news of a backend can not be refused: {}", logName(), e.getMessage());
+        } finally {
+            told();
+        }
+    }
+
     /** Asks to be told of every change of the geometry, from any thread. */
     public void onGeometryChange(Consumer<Geometry> listener) {
         geometryListeners.add(listener);
@@ -284,7 +318,14 @@ public final class Disk {
 
     private StageContext contextOf(String stageName, Stage stage) {
         return new StageContext(
-                name, stageName, workers, java.time.InstantSource.system(), loops.group(), resizes.of(stage));
+                name,
+                stageName,
+                workers,
+                java.time.InstantSource.system(),
+                loops.group(),
+                home,
+                resizes.of(stage),
+                resizes::tell);
     }
 
     private void putIn(Chain.Link link, Chain old, Chain newChain) throws StageException {

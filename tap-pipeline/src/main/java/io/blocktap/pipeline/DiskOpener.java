@@ -1,5 +1,6 @@
 package io.blocktap.pipeline;
 
+import io.netty.channel.EventLoop;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -43,11 +44,21 @@ public final class DiskOpener {
         List<Chain.Link> opened = new ArrayList<>();
         Geometry below = null;
         Resizes resizes = new Resizes();
+        EventLoop home = loops.group().next();
         for (int i = stages.size() - 1; i >= 0; i--) {
             Stage stage = stages.get(i).stage();
             try {
                 below = stage.open(
-                        new StageContext(name, names.get(i), workers, clock, loops.group(), resizes.of(stage)), below);
+                        new StageContext(
+                                name,
+                                names.get(i),
+                                workers,
+                                clock,
+                                loops.group(),
+                                home,
+                                resizes.of(stage),
+                                resizes::tell),
+                        below);
             } catch (Throwable e) {
                 resizes.fail();
                 closeAll(opened);
@@ -55,7 +66,7 @@ public final class DiskOpener {
             }
             opened.add(0, new Chain.Link(names.get(i), stage, below));
         }
-        Disk disk = new Disk(name, description, new Chain(opened), loops, workers, resizes);
+        Disk disk = new Disk(name, description, new Chain(opened), loops, home, workers, resizes);
         resizes.begin(disk);
         return disk;
     }

@@ -1,5 +1,6 @@
 package io.blocktap.pipeline;
 
+import io.netty.channel.EventLoop;
 import java.time.InstantSource;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ScheduledExecutorService;
@@ -12,7 +13,9 @@ import java.util.concurrent.ScheduledExecutorService;
  * @param workers runs what may wait
  * @param clock the time of day
  * @param timers knows when; its threads are event loops, so work of any length goes from there to the workers ({@link #repeat})
+ * @param home the disk's home loop: where the hooks of a stage that is confined to one loop are called, for sockets and other things of its own
  * @param resizer takes the stage's new size to its disk
+ * @param backends takes news of the stage's backend to its disk
  */
 public record StageContext(
         String diskName,
@@ -20,7 +23,9 @@ public record StageContext(
         WorkerPool workers,
         InstantSource clock,
         ScheduledExecutorService timers,
-        Resizer resizer) {
+        EventLoop home,
+        Resizer resizer,
+        BackendNews backends) {
     /** Returns the start of a log line or message: {@code disk/stage}, or only the stage if the disk has no name. */
     public String label() {
         return diskName.isEmpty() ? stageName : diskName + "/" + stageName;
@@ -41,6 +46,18 @@ public record StageContext(
      */
     public CompletableFuture<Void> resize(long sizeBytes) {
         return resizer.resize(sizeBytes);
+    }
+
+    /**
+     * Tells the disk how what this stage works on stands, for a stage that may lose it and get it back (a server elsewhere). Control hooks hear of it by {@link
+     * ControlMessage.Backend}, in the order of the calls; {@link Disk#backends} has the last one.
+     *
+     * <p>Any thread, from {@link Stage#open} on.
+     *
+     * @param reason why, in words; empty if there is nothing to say
+     */
+    public void backend(BackendState state, String reason) {
+        backends.tell(new ControlMessage.Backend(stageName, state, reason));
     }
 
     /**

@@ -93,6 +93,9 @@ final class JsonFormat implements LineFormat {
             return of(disconnect.session()) + name;
         } else if (message instanceof ControlMessage.Resize resize) {
             return name + of(resize.to()) + ",\"was\":" + resize.from().sizeBytes();
+        } else if (message instanceof ControlMessage.Backend backend) {
+            return name + ",\"backend\":" + Quoting.quoted(backend.stage()) + ",\"state\":\""
+                    + backend.state().word() + "\",\"reason\":" + Quoting.quoted(backend.reason());
         } else if (message instanceof ControlMessage.Withdrawn withdrawn) {
             return name + ",\"message\":\"" + withdrawn.message().name() + "\"";
         }

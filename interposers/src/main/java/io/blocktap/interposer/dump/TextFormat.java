@@ -87,6 +87,9 @@ final class TextFormat implements LineFormat {
             return of(disconnect.session()) + "!disconnect]";
         } else if (message instanceof ControlMessage.Resize resize) {
             return "!resize] " + of(resize.to()) + " was=" + resize.from().sizeBytes();
+        } else if (message instanceof ControlMessage.Backend backend) {
+            return "!backend] " + backend.stage() + " " + backend.state().word()
+                    + (backend.reason().isEmpty() ? "" : " reason=" + Quoting.quoted(backend.reason()));
         } else if (message instanceof ControlMessage.Withdrawn withdrawn) {
             return "!withdrawn] " + withdrawn.message().name();
         }

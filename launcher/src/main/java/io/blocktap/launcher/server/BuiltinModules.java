@@ -7,6 +7,7 @@ import io.blocktap.pipeline.tap.gnbd.GnbdModule;
 import io.blocktap.pipeline.tap.loopback.LoopbackModule;
 import io.blocktap.pipeline.tap.nbd.NbdModule;
 import io.blocktap.pipeline.tap.xen.XenModule;
+import io.blocktap.terminator.gnbd.GnbdTerminatorModule;
 import io.blocktap.terminator.image.ImageModule;
 import io.blocktap.terminator.memory.MemoryModule;
 import io.blocktap.terminator.nulldisk.NullModule;
@@ -27,6 +28,7 @@ final class BuiltinModules {
                 new CountModule(),
                 new DumpModule(),
                 // terminators
+                new GnbdTerminatorModule(),
                 new ImageModule(),
                 new MemoryModule(),
                 new NullModule());

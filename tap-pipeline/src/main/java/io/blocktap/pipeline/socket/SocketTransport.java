@@ -10,11 +10,13 @@ import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollServerDomainSocketChannel;
 import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.unix.PeerCredentials;
 import io.netty.channel.uring.IoUringDomainSocketChannel;
 import io.netty.channel.uring.IoUringIoHandle;
 import io.netty.channel.uring.IoUringServerDomainSocketChannel;
 import io.netty.channel.uring.IoUringServerSocketChannel;
+import io.netty.channel.uring.IoUringSocketChannel;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -22,16 +24,21 @@ import java.net.SocketAddress;
 /** The socket channels that fit a group of event loops. */
 public enum SocketTransport {
     /** Sockets on epoll. */
-    EPOLL(EpollServerDomainSocketChannel::new, EpollServerSocketChannel::new),
+    EPOLL(EpollServerDomainSocketChannel::new, EpollServerSocketChannel::new, EpollSocketChannel::new),
     /** Sockets on io_uring. */
-    IO_URING(IoUringServerDomainSocketChannel::new, IoUringServerSocketChannel::new);
+    IO_URING(IoUringServerDomainSocketChannel::new, IoUringServerSocketChannel::new, IoUringSocketChannel::new);
 
     private final ChannelFactory<ServerChannel> unixServer;
     private final ChannelFactory<ServerChannel> tcpServer;
+    private final ChannelFactory<Channel> tcpClient;
 
-    SocketTransport(ChannelFactory<ServerChannel> unixServer, ChannelFactory<ServerChannel> tcpServer) {
+    SocketTransport(
+            ChannelFactory<ServerChannel> unixServer,
+            ChannelFactory<ServerChannel> tcpServer,
+            ChannelFactory<Channel> tcpClient) {
         this.unixServer = unixServer;
         this.tcpServer = tcpServer;
+        this.tcpClient = tcpClient;
     }
 
     /**
@@ -60,6 +67,11 @@ public enum SocketTransport {
     /** Returns what makes listening TCP sockets. */
     public ChannelFactory<ServerChannel> tcpServer() {
         return tcpServer;
+    }
+
+    /** Returns what makes TCP sockets to connect with. */
+    public ChannelFactory<Channel> tcpClient() {
+        return tcpClient;
     }
 
     /** Returns who is at the other end: the process of a unix socket, the address of a TCP one. */

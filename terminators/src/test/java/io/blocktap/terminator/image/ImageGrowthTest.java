@@ -13,6 +13,8 @@ import io.blocktap.pipeline.config.StageText;
 import io.blocktap.pipeline.file.BlockFile;
 import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TestPool;
+import io.netty.channel.DefaultEventLoop;
+import io.netty.channel.EventLoop;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
@@ -23,8 +25,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
@@ -178,24 +178,31 @@ class ImageGrowthTest {
         private CompletableFuture<Void> answer = CompletableFuture.completedFuture(null);
         private long terminatorTakes = SIZE;
 
-        private GrowthWatch watch(BlockFile opened, TestPool workers, ScheduledExecutorService timers) {
-            StageContext context =
-                    new StageContext("vm1", "image", workers, InstantSource.system(), timers, sizeBytes -> {
+        private GrowthWatch watch(BlockFile opened, TestPool workers, EventLoop timers) {
+            StageContext context = new StageContext(
+                    "vm1",
+                    "image",
+                    workers,
+                    InstantSource.system(),
+                    timers,
+                    timers,
+                    sizeBytes -> {
                         assertThat(terminatorTakes).isEqualTo(sizeBytes); // before frontends hear of it
                         told.add(sizeBytes);
                         return answer;
-                    });
+                    },
+                    news -> {});
             return new GrowthWatch(context, opened, bytes -> terminatorTakes = bytes, TimeUnit.HOURS.toMillis(1));
         }
 
         private void looking(Steps steps) throws Exception {
-            ScheduledExecutorService timers = Executors.newSingleThreadScheduledExecutor();
+            EventLoop timers = new DefaultEventLoop();
             try (TestPool workers = new TestPool(1);
                     BlockFile opened = BlockFile.open(file, BlockFile.Access.READ_WRITE, BlockFile.Caching.CACHED, -1);
                     GrowthWatch watch = watch(opened, workers, timers)) {
                 steps.take(watch);
             } finally {
-                timers.shutdownNow();
+                timers.shutdownGracefully(0, 1, TimeUnit.SECONDS);
             }
         }
 

@@ -24,7 +24,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
 /** A GNBD server of a test, on a free port of loopback. Its end checks that no buffer is left behind. */
-final class GnbdServer implements AutoCloseable {
+public final class GnbdServer implements AutoCloseable {
     private final TestPool workers = new TestPool(2);
     private final TapLoops loops;
     private final Map<String, Disk> disks = new LinkedHashMap<>();
@@ -36,7 +36,7 @@ final class GnbdServer implements AutoCloseable {
      * @param options behind the address, each with a comma before it
      * @param chains by the disks' names
      */
-    GnbdServer(int loopCount, String options, Map<String, List<Stage>> chains) throws Exception {
+    public GnbdServer(int loopCount, String options, Map<String, List<Stage>> chains) throws Exception {
         loops = new TapLoops(new MultiThreadIoEventLoopGroup(loopCount, EpollIoHandler.newFactory()), 64 << 20);
         for (Map.Entry<String, List<Stage>> chain : chains.entrySet()) {
             List<DiskOpener.Unopened> stages = new ArrayList<>();
@@ -53,7 +53,7 @@ final class GnbdServer implements AutoCloseable {
         tap = factory.open(values, new DiskRegistry(disks.values()), loops);
     }
 
-    GnbdServer(String options, Stage terminator) throws Exception {
+    public GnbdServer(String options, Stage terminator) throws Exception {
         this(1, options, Map.of("disk", List.of(terminator)));
     }
 
@@ -61,15 +61,15 @@ final class GnbdServer implements AutoCloseable {
         return tap.uris();
     }
 
-    int port() {
+    public int port() {
         return Integer.parseInt(uris().get(0).replaceAll("gnbd://127.0.0.1:(\\d+)/.*", "$1"));
     }
 
-    Disk disk(String name) {
+    public Disk disk(String name) {
         return disks.get(name);
     }
 
-    Tap tap() {
+    public Tap tap() {
         return tap;
     }
 
