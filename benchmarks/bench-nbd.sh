@@ -10,6 +10,7 @@
 #       nbdkit-memory     nbdkit memory plugin, filled with data so that no read is a hole
 #       nbdkit-file       nbdkit file plugin on a preallocated image in the page cache
 #       nbdkit-null       nbdkit null plugin: no payload store at all (protocol cost only)
+#       nbdkit-nbd        nbdkit nbd plugin in front of an nbdkit memory plugin on loopback TCP: two hops
 #       nbd-server        the reference nbd-server (one process per connection)
 #       qemu-nbd          qemu-nbd, aio=threads          qemu-nbd-uring  same, aio=io_uring
 #       qsd               qemu-storage-daemon NBD export, aio=threads
@@ -51,6 +52,8 @@ ALL_WORKLOADS="connect
 randread-4k-q1 randread-4k-q16 randread-4k-q32 randread-4k-q64 randread-4k-q128
 randwrite-4k-q1 randwrite-4k-q16 randwrite-4k-q32 randwrite-4k-q64 randwrite-4k-q128
 randrw70-4k-q32
+randread-64k-q1 randread-64k-q16 randread-64k-q64
+randwrite-64k-q1 randwrite-64k-q16 randwrite-64k-q64
 qimg-read-4k-q64 qimg-read-64k-q64 qimg-read-1m-q16
 qimg-write-4k-q64 qimg-write-64k-q64 qimg-write-1m-q16
 copy-out copy-in"
@@ -88,10 +91,16 @@ start_peer() {
   [ $TCP = 1 ] && port=$(free_port)
   base=${name%%+*}; IFS=+ read -ra filters <<<"${name#"$base"}"
   case $base in
-    nbdkit-memory|nbdkit-null) ;;
+    nbdkit-memory|nbdkit-null|nbdkit-nbd) ;;
     *) cp "$SRC" "$img"; sync "$img"; cat "$img" >/dev/null;;
   esac
   case $base in
+  nbdkit-nbd)
+    # One shell above both, so that the CPU time of both counts.
+    local far; far=$(free_port)
+    bash -c 'trap "kill \$(jobs -p); wait" EXIT; trap exit TERM INT
+      nbdkit -f -i 127.0.0.1 -p "$1" memory "$2" & until nbdinfo --size "nbd://127.0.0.1:$1" >/dev/null 2>&1; do sleep 0.1; done
+      nbdkit -f -U "$3" nbd hostname=127.0.0.1 port="$1" & wait' nbdkit-nbd "$far" "$SIZE" "$sock" >/dev/null 2>"$WORK/$tag.err" & ;;
   nbdkit-*)
     cmd=(nbdkit -f --pidfile "$WORK/$tag.pid")
     if [ $TCP = 1 ]; then cmd+=(-i 127.0.0.1 -p "$port"); else cmd+=(-U "$sock"); fi
@@ -129,7 +138,7 @@ start_peer() {
   if [ $TCP = 1 ]; then URI="nbd://127.0.0.1:$port/$exp"; else URI="nbd+unix:///$exp?socket=$sock"; fi
   wait_up "$URI" || { cat "$WORK/$tag.err" >&2; exit 2; }
   # memory and LUKS peers start out empty: fill them so that reads return stored data
-  case $name in nbdkit-memory*|*luks*) nbdcopy "$SRC" "$URI" || exit 2;; esac
+  case $name in nbdkit-memory*|nbdkit-nbd|*luks*) nbdcopy "$SRC" "$URI" || exit 2;; esac
 }
 
 pid_of_uri() {                              # listening process of a URI, through ss(8)

@@ -345,7 +345,8 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
         boolean isPeers = cause instanceof Errors.NativeIoException system
                 && (system.expectedErr() == Errors.ERRNO_ECONNRESET_NEGATIVE
                         || system.expectedErr() == Errors.ERRNO_EPIPE_NEGATIVE);
-        end(cause.getMessage() == null ? cause.toString() : cause.getMessage(), isPeers);
+        String reason = cause.getMessage() == null ? cause.toString() : cause.getMessage();
+        end(isPeers ? "the server has reset the connection" : reason, isPeers);
     }
 
     private void end(String reason, boolean isPeers) {
