@@ -121,6 +121,7 @@ public final class XenDeviceList {
         put(map, "pagesPerRing", isConnected && order != null ? 1 << order : null);
         put(map, "protocol", isConnected ? theirs.get("protocol") : null);
         put(map, "features", own.containsKey("feature-flush-cache") ? features(own) : null);
+        put(map, "storage", status.get("storage"));
         put(map, "inFlight", status.get("inFlight"));
         put(map, "counters", status.get("counters"));
         return map;

@@ -266,6 +266,7 @@ final class XenToolstackTest {
         Files.writeString(directory.resolve("xen-tap.json"), """
                 {"version": 1, "kind": "tap", "pid": %d, "startedMillis": %d, "writtenMillis": 1, "devices": [{"domid": 7, "device": 51712,
                  "disk": "vm1", "chain": "dump image:/srv/\\"a\\u0009.img", "sizeBytes": 1, "readOnly": false, "inFlight": 3,
+                 "storage": [{"stage": "gnbd", "state": "reconnecting", "reason": "r"}],
                  "counters": {"reads": 5}}]}
                 """.formatted(pid, startedMillis));
     }
@@ -278,6 +279,7 @@ final class XenToolstackTest {
 
         assertThat(new XenDeviceList(host, directory).read().get(0))
                 .containsEntry("inFlight", 3)
+                .containsEntry("storage", List.of(Map.of("stage", "gnbd", "state", "reconnecting", "reason", "r")))
                 .containsEntry("disk", "vm1")
                 .containsEntry("chain", "dump image:/srv/\"a\t.img")
                 .containsEntry("counters", Map.of("reads", 5));

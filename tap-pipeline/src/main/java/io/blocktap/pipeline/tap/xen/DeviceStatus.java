@@ -1,9 +1,12 @@
 package io.blocktap.pipeline.tap.xen;
 
 import io.blocktap.pipeline.BlockOp;
+import io.blocktap.pipeline.ControlMessage;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.RequestStream;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,8 +42,24 @@ record DeviceStatus(int domid, int device, Disk disk, List<RequestStream> stream
         if (inFlight >= 0) {
             map.put("inFlight", inFlight);
         }
+        map.put("storage", storage());
         map.put("counters", counters);
         return map;
+    }
+
+    /** How the stages whose storage may come and go stand. */
+    private List<Map<String, Object>> storage() {
+        List<Map<String, Object>> list = new ArrayList<>();
+        disk.backends().values().stream()
+                .sorted(Comparator.comparing(ControlMessage.Backend::stage))
+                .forEach(backend -> {
+                    Map<String, Object> one = new LinkedHashMap<>();
+                    one.put("stage", backend.stage());
+                    one.put("state", backend.state().word());
+                    one.put("reason", backend.reason());
+                    list.add(one);
+                });
+        return list;
     }
 
     /** Returns how many requests of a kind were answered. Any thread. */
