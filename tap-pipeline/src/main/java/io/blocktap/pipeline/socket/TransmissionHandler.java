@@ -7,7 +7,6 @@ import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.Disk;
 import io.blocktap.pipeline.RequestStream;
 import io.blocktap.transport.memory.MemoryBudget;
-import io.blocktap.transport.memory.RegionBuf;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelDuplexHandler;
@@ -17,21 +16,21 @@ import io.netty.channel.ChannelPromise;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.function.BooleanSupplier;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 
 /**
  * The requests of one connection of a socket tap: frames in, replies out. A protocol's handler extends it and says what a header means ({@link
- * #readHeader}, {@link #handle}).
+ * #readHeader}, {@link #handle}). It stands between Netty and the parts of a connection: {@link RequestIntake} with {@link RequestReceiver}, {@link
+ * IntakeValve}, {@link ReplyBatch}, {@link ProgressWatch}.
  *
  * <p>Everything that one read of the socket has brought is decoded in one go, and the replies of one go are sent together. Back
  * pressure: while too many requests or bytes are in flight, while the client does not take its replies, or while the budget of
- * request data is used up, nothing is decoded and the socket is not read. So a connection holds at most its share in flight, and 1 MiB more in replies that
+ * request data is used up, nothing is decoded and the socket is not read ({@link IntakeValve}). So a connection holds at most its share in flight, and 1 MiB more in replies that
  * the client has not taken; a client that leaves the server waiting is closed ({@link ProgressWatch}).
  *
  * <p>Threads: the channel's event loop. In steady state nothing is allocated for a request.
  */
-public abstract class TransmissionHandler extends ChannelDuplexHandler implements SocketReader.Target {
+public abstract class TransmissionHandler extends ChannelDuplexHandler {
     /** A user event that tells a connection to send what it has and to close. */
     public static final Object CLOSE = new Object() {
         @Override
@@ -39,19 +38,6 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
             return "close after the last answer";
         }
     };
-
-    /** READs up to this length are answered from the batch that their reply is sent in. */
-    private static final int BATCHED_READ_BYTES = 32 << 10;
-    /** If at least so much of a WRITE's payload is missing, it is received straight into the request's own buffer. */
-    private static final int DIRECT_BYTES = 16 << 10;
-    /** After a WRITE of this size the next header is received alone, since another such payload is likely to follow it. */
-    private static final int LARGE_WRITE_BYTES = 64 << 10;
-
-    private static final int HEADER_READ_BYTES = 4 << 10;
-    /** Replies of this size are sent before the rest of a turn is decoded. */
-    private static final int FLUSH_BYTES = 256 << 10;
-    /** Payloads of refused WRITEs up to this length are skipped; a longer one ends the connection. */
-    private static final long MAX_SKIPPED_BYTES = 64L << 20;
 
     private enum State {
         /** Requests are taken. */
@@ -72,29 +58,19 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
     public record Limits(int maxRequests, long maxBytes, Duration sendTime) {}
 
     private final Limits limits;
-    private final int headerBytes;
     private final BooleanSupplier stopping;
     private final String label;
     private final Logger log;
-    private final ReceiveBuffer received;
+    private final RequestReceiver receiver;
     private final ReplyBatch replies;
-    private final Runnable resume = this::resume;
     private ChannelHandlerContext ctx;
     private ProgressWatch progress;
-    private ConnectionShare share;
+    private IntakeValve valve;
+    private RequestIntake intake;
     private RequestStream stream;
     private Disk disk;
 
     private State state = State.SERVING;
-    private boolean stalled;
-    private boolean resumeScheduled;
-    private int dataAlignmentBytes;
-
-    /** Of the WRITE whose header was read last. */
-    private final WritePayload payload = new WritePayload(DIRECT_BYTES);
-
-    private int frameBytes;
-    private int readLimit = Integer.MAX_VALUE;
 
     /**
      * Makes the handler.
@@ -114,13 +90,11 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
             BooleanSupplier stopping,
             String label,
             Logger log) {
-        this.headerBytes = headerBytes;
-        this.frameBytes = headerBytes;
         this.limits = limits;
         this.stopping = stopping;
         this.label = label;
         this.log = log;
-        this.received = new ReceiveBuffer(memory);
+        this.receiver = new RequestReceiver(headerBytes, memory);
         this.replies = new ReplyBatch(memory, replyLayout);
     }
 
@@ -175,11 +149,11 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
     public final void start(RequestStream newStream, SocketReader reader, MemoryBudget largeRequests) {
         stream = newStream;
         disk = stream.session().disk();
-        dataAlignmentBytes = disk.geometry().dataAlignmentBytes();
-        share = new ConnectionShare(limits.maxRequests(), limits.maxBytes(), stream, largeRequests, resume);
-        progress =
-                new ProgressWatch(ctx.channel(), limits.sendTime(), this::missingBytes, share::isWaitedFor, label, log);
-        reader.readInto(this);
+        valve = new IntakeValve(ctx.channel(), limits, stream, largeRequests, this::resume);
+        intake = new RequestIntake(this, ctx, receiver, replies, valve, stream);
+        progress = new ProgressWatch(
+                ctx.channel(), limits.sendTime(), receiver::missingBytes, valve::isWaitedFor, label, log);
+        reader.readInto(receiver);
     }
 
     @Override
@@ -190,85 +164,21 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
     // ---- receiving
 
     @Override
-    public ByteBuf nextBuffer() {
-        return payload.isReadDirectly() ? payload.openWindow(received) : received.openWindow(frameBytes, readLimit);
+    public void channelRead(ChannelHandlerContext unused, Object message) {
+        intake.receive((ByteBuf) message, stopping.getAsBoolean());
     }
 
     @Override
-    public void channelRead(ChannelHandlerContext unused, Object message) {
-        if (received.isWindow(message)) {
-            accept();
-            decode();
-            return;
-        }
-        // Bytes that came with the last option, or a channel that reads into buffers of its own.
-        ByteBuf bytes = (ByteBuf) message;
-        try {
-            while (bytes.isReadable()) {
-                ByteBuf window = nextBuffer();
-                window.writeBytes(bytes, Math.min(window.writableBytes(), bytes.readableBytes()));
-                accept();
-                decode();
-            }
-        } finally {
-            bytes.release();
-        }
+    public void channelReadComplete(ChannelHandlerContext unused) {
+        receiver.trim();
+        ctx.fireChannelReadComplete(); // comes back as a flush
     }
 
-    private void accept() {
-        boolean direct = payload.isReadDirectly();
-        int count = received.receive();
-        if (direct) {
-            payload.add(count);
-        }
-    }
-
-    private void decode() {
-        boolean refusing = stopping.getAsBoolean();
-        while (state == State.SERVING && !stalled) {
-            if (payload.isOpen()) {
-                if (!collectPayload(refusing)) {
-                    return;
-                }
-            } else if (payload.isSkipping()) {
-                if (!skipPayload()) {
-                    return;
-                }
-            } else if (received.readable() < headerBytes) {
-                frameBytes = headerBytes;
-                return;
-            } else if (mustWait()) {
-                stall();
-            } else if (!readHeader(received.bytes(), received.readIndex())) {
-                breakOff("a request does not begin with the magic number");
-            } else if (!handle(refusing)) {
-                return;
-            }
-            if (replies.unflushedBytes() >= FLUSH_BYTES) {
-                flush(ctx);
-            }
-        }
-        if (state != State.SERVING) {
-            received.skip(received.readable()); // what follows the end means nothing
-        }
-    }
-
-    /** Returns whether a request that moves so many bytes may be served now; if not, {@link #handle} is to return false. */
-    private boolean admits(long dataBytes) {
-        if (share.mayServe(dataBytes)) {
-            return true;
-        }
-        stall();
-        return false;
-    }
+    // ---- for the protocol
 
     /** Returns whether there is room for so much more data in flight; if not, {@link #handle} is to return false. */
     protected final boolean hasRoomFor(long dataBytes) {
-        if (share.hasRoomFor(dataBytes)) {
-            return true;
-        }
-        stall();
-        return false;
+        return valve.hasRoomFor(dataBytes);
     }
 
     /**
@@ -279,18 +189,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
      * @return what {@link #handle} is to return
      */
     protected final boolean serve(BlockOp op, int length) {
-        if (!admits(op.hasData() ? length : 0)) {
-            return false;
-        }
-        if (op == BlockOp.READ) {
-            return read(length);
-        }
-        if (op == BlockOp.WRITE) {
-            return write(length);
-        }
-        received.skip(headerBytes);
-        submit(null);
-        return true;
+        return intake.serve(op, length);
     }
 
     /**
@@ -300,21 +199,12 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
      * @param payloadBytes what follows the header, to be dropped first
      */
     protected final void answer(int errno, long payloadBytes) {
-        if (payloadBytes > MAX_SKIPPED_BYTES) {
-            breakOff("a WRITE of " + payloadBytes + " bytes; " + MAX_SKIPPED_BYTES + " is the most that is dropped");
-            return;
-        }
-        received.skip(headerBytes);
-        if (payloadBytes == 0) {
-            replies.add(ctx, errno, cookie());
-        } else {
-            payload.beginSkipping(payloadBytes, errno);
-        }
+        intake.answer(errno, payloadBytes);
     }
 
     /** Sends a request that the protocol's handler has made itself; for {@link #goesOn}. */
     protected final void submitMore(BlockRequest request) {
-        share.submitted(0);
+        valve.submitted(0);
         stream.submit(request);
     }
 
@@ -339,92 +229,6 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
         ctx.writeAndFlush(bytes, ctx.voidPromise());
     }
 
-    private boolean skipPayload() {
-        if (!payload.skip(received)) {
-            frameBytes = 1;
-            return false;
-        }
-        replies.add(ctx, payload.skipErrno(), cookie());
-        return true;
-    }
-
-    private boolean read(int length) {
-        RegionBuf data = null;
-        if (length <= BATCHED_READ_BYTES) {
-            data = replies.tryOpenWindow(length, dataAlignment());
-        }
-        if (data == null) {
-            data = tryAllocate(length);
-        }
-        if (data == null) {
-            return false;
-        }
-        received.skip(headerBytes);
-        submit(data);
-        return true;
-    }
-
-    private boolean write(int length) {
-        int present = received.readable() - headerBytes;
-        if (present >= length) {
-            RegionBuf data = received.takeWindow(headerBytes, length, dataAlignment());
-            if (data != null) {
-                received.skip(headerBytes + length);
-                submit(data);
-                return true;
-            }
-        } else if (dataAlignment() == 1
-                && length - present < DIRECT_BYTES
-                && ReceiveBuffer.canCollect(headerBytes + length)) {
-            frameBytes = headerBytes + length;
-            return false;
-        }
-        RegionBuf data = tryAllocate(length);
-        if (data == null) {
-            return false;
-        }
-        received.skip(headerBytes);
-        payload.begin(data);
-        return true;
-    }
-
-    /** How the data of the request whose header was read last are to be aligned: a stage that can not use its range as it is copies anyway. */
-    private int dataAlignment() {
-        return (range() & dataAlignmentBytes - 1) == 0 ? dataAlignmentBytes : 1;
-    }
-
-    private boolean collectPayload(boolean refusing) {
-        if (!payload.collect(received)) {
-            frameBytes = 1;
-            return false;
-        }
-        RegionBuf data = payload.take();
-        readLimit = data.capacity() >= LARGE_WRITE_BYTES ? HEADER_READ_BYTES : Integer.MAX_VALUE;
-        if (refusing) {
-            data.release();
-            refuseCollected();
-        } else {
-            submit(data);
-        }
-        return true;
-    }
-
-    private void submit(@Nullable RegionBuf data) {
-        BlockRequest request = stream.newRequest();
-        describeTo(request);
-        if (data != null) {
-            request.withData(data);
-        }
-        share.submitted(data == null ? 0 : data.capacity());
-        ctx.fireChannelRead(request);
-    }
-
-    @Override
-    public void channelReadComplete(ChannelHandlerContext unused) {
-        received.trim();
-        ctx.fireChannelReadComplete(); // comes back as a flush
-    }
-
     // ---- answering
 
     @Override
@@ -435,7 +239,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
         }
         BlockRequest request = response.request();
         BlockOp op = request.op();
-        share.answered(op.hasData() ? request.dataLength() : 0);
+        valve.answered(op.hasData() ? request.dataLength() : 0);
         if (goesOn(request, response.status())) {
             return;
         }
@@ -447,9 +251,6 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
         } else {
             replies.add(ctx, request.cookie(), request.takeData());
         }
-        if (stalled) {
-            scheduleResume();
-        }
     }
 
     @Override
@@ -459,7 +260,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
         replies.flushed();
         progress.watch();
         settle();
-        if (state == State.FINISHING && share.isIdle()) {
+        if (state == State.FINISHING && valve.isIdle()) {
             state = State.ENDED;
             ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
         }
@@ -467,65 +268,37 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
 
     // ---- back pressure
 
-    private boolean mustWait() {
-        return share.isUsedUp() || !ctx.channel().isWritable();
-    }
-
-    private void stall() {
-        stalled = true;
-        ctx.channel().config().setAutoRead(false);
-    }
-
-    /** Takes memory for a request's data; if there is none, stalls until its turn has come. */
-    private @Nullable RegionBuf tryAllocate(int length) {
-        RegionBuf data = share.tryAllocate(length);
-        if (data == null) {
-            stall();
-        }
-        return data;
-    }
-
     private void settle() {
-        if (!payload.isOpen() && ctx.channel().isWritable()) {
-            share.settle();
-        }
-    }
-
-    private long missingBytes() {
-        return payload.missingBytes();
-    }
-
-    private void scheduleResume() {
-        if (!resumeScheduled) {
-            resumeScheduled = true;
-            stream.eventLoop().execute(resume);
+        if (!receiver.isCollecting()) {
+            valve.settle();
         }
     }
 
     private void resume() {
-        resumeScheduled = false;
-        if (!stalled || state == State.ENDED) {
+        if (!valve.open() || state == State.ENDED) {
             return;
         }
-        stalled = false;
-        decode();
-        if (!stalled && state == State.SERVING) {
+        intake.decode(stopping.getAsBoolean());
+        if (!valve.isShut() && isServing()) {
             ctx.channel().config().setAutoRead(true);
         }
-        received.trim();
+        receiver.trim();
         ctx.fireChannelReadComplete();
     }
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext unused) {
         settle();
-        if (stalled && ctx.channel().isWritable()) {
-            scheduleResume();
-        }
+        valve.writabilityChanged();
         ctx.fireChannelWritabilityChanged();
     }
 
     // ---- the end
+
+    /** Returns whether requests are taken. */
+    final boolean isServing() {
+        return state == State.SERVING;
+    }
 
     /** Takes no more requests; closes the connection after the last answer. */
     protected final void finish() {
@@ -555,9 +328,8 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler implement
     @Override
     public void channelInactive(ChannelHandlerContext unused) {
         state = State.ENDED;
-        payload.close();
-        share.close();
-        received.close();
+        valve.close();
+        receiver.close();
         replies.close();
         ctx.fireChannelInactive();
     }
