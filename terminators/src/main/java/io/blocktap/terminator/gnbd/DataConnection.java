@@ -16,8 +16,11 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.unix.Errors;
+import java.io.IOException;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One session with the server: LOGIN, then requests out and replies in. Before it is used it answers a PING: a server that says yes to the LOGIN and ends the
@@ -28,6 +31,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: the home loop. In steady state nothing is allocated for a request.
  */
 final class DataConnection extends ChannelInboundHandlerAdapter implements SocketReader.Target {
+    private static final Logger LOG = LoggerFactory.getLogger(GnbdTerminator.class);
     private static final long PING_HANDLE = -1;
     private static final long DISC_HANDLE = -2;
     /** WRITEs up to this length are copied behind their header: cheaper than a buffer of their own. */
@@ -345,6 +349,9 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
         boolean isPeers = cause instanceof Errors.NativeIoException system
                 && (system.expectedErr() == Errors.ERRNO_ECONNRESET_NEGATIVE
                         || system.expectedErr() == Errors.ERRNO_EPIPE_NEGATIVE);
+        if (!(cause instanceof IOException)) {
+            LOG.error("a session is given up after an unexpected error", cause);
+        }
         String reason = cause.getMessage() == null ? cause.toString() : cause.getMessage();
         end(isPeers ? "the server has reset the connection" : reason, isPeers);
     }

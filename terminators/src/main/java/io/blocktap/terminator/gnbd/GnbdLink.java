@@ -172,11 +172,9 @@ final class GnbdLink implements DataConnection.Owner {
 
     /** Sends what may be sent. What was sent before goes alone. */
     private void pump() {
-        if (phase != Phase.UP) {
-            return;
-        }
         boolean any = false;
-        while (outstanding.again() == 0 || outstanding.inFlight() == 0) {
+        // A write may fail at once and break the sessions in the middle of this.
+        while (phase == Phase.UP && (outstanding.again() == 0 || outstanding.inFlight() == 0)) {
             Piece piece = outstanding.takeUnsent();
             if (piece == null) {
                 break;

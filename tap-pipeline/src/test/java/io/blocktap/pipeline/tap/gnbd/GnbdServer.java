@@ -11,6 +11,7 @@ import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TestClient;
 import io.blocktap.pipeline.testkit.TestPool;
 import io.netty.channel.EventLoop;
@@ -51,6 +52,7 @@ public final class GnbdServer implements AutoCloseable {
         OptionValues values = OptionValues.parse(StageText.parse("gnbd:tcp=127.0.0.1:0" + options), factory.options());
         factory.check(values);
         tap = factory.open(values, new DiskRegistry(disks.values()), loops);
+        StageHarness.neighbourBegins();
     }
 
     public GnbdServer(String options, Stage terminator) throws Exception {
@@ -90,5 +92,6 @@ public final class GnbdServer implements AutoCloseable {
         disks.values().forEach(Disk::close);
         loops.close();
         workers.close();
+        StageHarness.neighbourEnds();
     }
 }
