@@ -93,7 +93,9 @@ final class GnbdFaultsIT {
             VerifyingClient client = VerifyingClient.start(disk.nbdSocket(), OWN_PART, OWN_PART_BYTES);
             try (client;
                     Exec fio = startFio(disk)) {
-                await("fio's writes").until(() -> TestData.allocatedBytes(image) > OWN_PART_BYTES + (1 << 20));
+                await("fio's writes")
+                        .atMost(Duration.ofSeconds(30))
+                        .until(() -> TestData.allocatedBytes(image) > OWN_PART_BYTES + (1 << 20));
 
                 fault.begin.accept(server);
                 awaitSilence();
@@ -112,7 +114,7 @@ final class GnbdFaultsIT {
         }
     }
 
-    /** Writes 12 MiB within two seconds, at least, and reads all of it back. */
+    /** Writes 16 MiB, which takes 2.7 seconds at least, and reads all of it back. */
     private static Exec startFio(ServedDisk disk) {
         return Exec.start(
                 "fio",
@@ -123,7 +125,7 @@ final class GnbdFaultsIT {
                 "--bs=16k",
                 "--iodepth=16",
                 "--size=" + OWN_PART,
-                "--io_size=12M",
+                "--io_size=16M",
                 "--rate_iops=,384",
                 "--verify=crc32c",
                 "--verify_fatal=1",
