@@ -36,10 +36,10 @@ public final class ContainerEngine {
         if (image == null && missing == null) {
             try {
                 awaitOurEngine();
-                DockerClientFactory.instance().client();
-                image = build();
+                image = DockerClientFactory.instance().isDockerAvailable() ? build() : null;
+                missing = "no container engine answers";
             } catch (RuntimeException | IOException e) {
-                missing = "no container engine that can be used: " + e.getMessage();
+                missing = "no container can be made: " + e.getMessage();
             }
         }
         if (image == null) {

@@ -23,9 +23,14 @@ public final class VerifyingClient implements AutoCloseable {
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
     private final CompletableFuture<Void> stop = new CompletableFuture<>();
     private final Thread thread;
+    private final long start;
+    /** Of each block that one whose write was answered last; the thread's, and everybody's when that has ended. */
+    private final int[] versions;
 
     private VerifyingClient(Path socket, long start, long length) {
-        thread = new Thread(() -> run(socket, start, length), "verifying client");
+        this.start = start;
+        versions = new int[(int) (length / BLOCK_BYTES)];
+        thread = new Thread(() -> run(socket), "verifying client");
         thread.start();
     }
 
@@ -36,9 +41,8 @@ public final class VerifyingClient implements AutoCloseable {
         return client;
     }
 
-    private void run(Path socket, long start, long length) {
+    private void run(Path socket) {
         SplittableRandom random = new SplittableRandom(start);
-        int[] versions = new int[(int) (length / BLOCK_BYTES)];
         try (RawNbd client = RawNbd.open(socket)) {
             for (int i = 0; i < versions.length; i++) {
                 write(client, start, i, ++versions[i]);
@@ -101,5 +105,15 @@ public final class VerifyingClient implements AutoCloseable {
         }
         assertThat(failure.get()).isNull();
         assertThat(thread.isAlive()).isFalse();
+    }
+
+    /** Asserts that a file holds what was written, byte for byte. To be called after {@link #close}. */
+    public void assertStoredIn(Path image) {
+        for (int i = 0; i < versions.length; i++) {
+            byte[] stored = TestData.read(image, start + (long) i * BLOCK_BYTES, BLOCK_BYTES);
+            assertThat(Arrays.equals(stored, content(i, versions[i])))
+                    .as("block %d in the file holds version %d", i, versions[i])
+                    .isTrue();
+        }
     }
 }
