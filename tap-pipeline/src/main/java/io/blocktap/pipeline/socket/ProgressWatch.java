@@ -7,7 +7,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
 
 /**
  * Closes a connection whose client leaves the server waiting with its memory: it takes nothing of its replies, or sends nothing more of a
@@ -26,7 +25,7 @@ final class ProgressWatch {
     private final LongSupplier missingBytes;
     private final BooleanSupplier memoryIsShort;
     private final String label;
-    private final Logger log;
+    private final FaultLog faults;
     private final Runnable look = this::look;
     private boolean isWatching;
     // As it was at the last look, and for how many steps it has been so.
@@ -49,13 +48,13 @@ final class ProgressWatch {
             LongSupplier missingBytes,
             BooleanSupplier memoryIsShort,
             String label,
-            Logger log) {
+            FaultLog faults) {
         this.channel = channel;
         this.stepMillis = Math.max(1, time.toMillis() / MOST_STEPS);
         this.missingBytes = missingBytes;
         this.memoryIsShort = memoryIsShort;
         this.label = label;
-        this.log = log;
+        this.faults = faults;
     }
 
     /** Begins to look, if there is something to wait for. */
@@ -91,12 +90,11 @@ final class ProgressWatch {
     }
 
     private void close(String reason, int steps) {
-        log.warn(
-                "{}: closed, {} for {} ms (send-timeout){}",
+        faults.tell(
+                FaultLog.Kind.STALLED,
                 label,
-                reason,
-                steps * stepMillis,
-                steps < MOST_STEPS ? "; others wait for memory" : "");
+                "closed, " + reason + " for " + steps * stepMillis + " ms (send-timeout)"
+                        + (steps < MOST_STEPS ? "; others wait for memory" : ""));
         channel.close();
     }
 

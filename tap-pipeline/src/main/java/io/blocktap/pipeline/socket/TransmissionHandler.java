@@ -16,7 +16,6 @@ import io.netty.channel.ChannelPromise;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.function.BooleanSupplier;
-import org.slf4j.Logger;
 
 /**
  * The requests of one connection of a socket tap: frames in, replies out. A protocol's handler extends it and says what a header means ({@link
@@ -60,7 +59,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
     private final Limits limits;
     private final BooleanSupplier stopping;
     private final String label;
-    private final Logger log;
+    private final FaultLog faults;
     private final RequestReceiver receiver;
     private final ReplyBatch replies;
     private ChannelHandlerContext ctx;
@@ -80,6 +79,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
      * @param memory of the channel's event loop
      * @param stopping tells whether new requests are to be refused, because the server is going down
      * @param label disk and peer, for logs
+     * @param faults where it is told what the client does wrong
      */
     @SuppressWarnings("NullAway.Init")
     protected TransmissionHandler(
@@ -89,11 +89,11 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
             SocketMemory memory,
             BooleanSupplier stopping,
             String label,
-            Logger log) {
+            FaultLog faults) {
         this.limits = limits;
         this.stopping = stopping;
         this.label = label;
-        this.log = log;
+        this.faults = faults;
         this.receiver = new RequestReceiver(headerBytes, memory);
         this.replies = new ReplyBatch(memory, replyLayout);
     }
@@ -152,7 +152,7 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
         valve = new IntakeValve(ctx.channel(), limits, stream, largeRequests, this::resume);
         intake = new RequestIntake(this, ctx, receiver, replies, valve, stream);
         progress = new ProgressWatch(
-                ctx.channel(), limits.sendTime(), receiver::missingBytes, valve::isWaitedFor, label, log);
+                ctx.channel(), limits.sendTime(), receiver::missingBytes, valve::isWaitedFor, label, faults);
         reader.readInto(receiver);
     }
 
@@ -308,9 +308,9 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
         }
     }
 
-    /** Closes the connection at once, with one line in the log. */
+    /** Closes the connection at once, and says why. */
     protected final void breakOff(String reason) {
-        log.warn("{}: {}; the connection is closed", label, reason);
+        faults.tell(FaultLog.Kind.PROTOCOL, label, reason + "; the connection is closed");
         state = State.ENDED;
         ctx.close();
     }
@@ -337,9 +337,9 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
     @Override
     public void exceptionCaught(ChannelHandlerContext unused, Throwable cause) {
         if (cause instanceof IOException) {
-            log.debug("{}: the connection is gone: {}", label, cause.getMessage());
+            faults.log().debug("{}: the connection is gone: {}", label, cause.getMessage());
         } else {
-            log.error("{}: closed after an unexpected error", label, cause);
+            faults.log().error("{}: closed after an unexpected error", label, cause);
         }
         state = State.ENDED;
         ctx.close();

@@ -12,6 +12,7 @@ import io.blocktap.pipeline.codec.gnbd.GnbdLoginReply;
 import io.blocktap.pipeline.codec.gnbd.GnbdProtocolException;
 import io.blocktap.pipeline.codec.gnbd.GnbdText;
 import io.blocktap.pipeline.socket.ChannelMove;
+import io.blocktap.pipeline.socket.FaultLog;
 import io.blocktap.pipeline.socket.SocketReader;
 import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.Printable;
@@ -66,8 +67,8 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
         timeout = channel.eventLoop()
                 .schedule(
                         () -> {
-                            tap.warn(
-                                    peer,
+                            tell(
+                                    FaultLog.Kind.SILENT,
                                     "closed, its control request took more than " + millis + " ms (control-timeout)");
                             channel.close();
                         },
@@ -101,6 +102,10 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
         }
         end();
         ctx.close();
+    }
+
+    private void tell(FaultLog.Kind kind, String what) {
+        tap.server().faults().tell(kind, "gnbd " + peer, what);
     }
 
     private void end() {
@@ -148,7 +153,7 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                 answer(request);
             }
         } catch (GnbdProtocolException e) {
-            tap.warn(peer, e.getMessage() + "; the connection is closed");
+            tell(FaultLog.Kind.PROTOCOL, e.getMessage() + "; the connection is closed");
             end();
             ctx.close();
         }
@@ -183,7 +188,7 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                 }
             }
             case Gnbd.FENCE -> {
-                GnbdTap.LOG.info("gnbd {}: fences node {}", peer, Printable.of(request.node()));
+                tell(FaultLog.Kind.REFUSED, "fences node " + Printable.of(request.node()));
                 replyWhen(sessions.fence(node(request)));
             }
             case Gnbd.UNFENCE -> {
@@ -264,12 +269,10 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
     }
 
     private void refuse(GnbdControl request, int errno, String reason) {
-        GnbdTap.LOG.info(
-                "gnbd {} node {}: login to '{}' refused: {}",
-                peer,
-                Printable.of(request.node()),
-                Printable.of(request.device()),
-                reason);
+        tell(
+                FaultLog.Kind.REFUSED,
+                "node " + Printable.of(request.node()) + ": login to '" + Printable.of(request.device()) + "' refused: "
+                        + reason);
         ByteBuf reply = ctx.alloc().directBuffer(GnbdLoginReply.BYTES);
         GnbdLoginReply.refusal(errno).append(reply);
         closeAfter(reply);
@@ -299,13 +302,13 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                 geometry,
                 tap.settings(),
                 session,
-                tap.memory(channel.eventLoop()),
+                tap.server().memory(channel.eventLoop()),
                 tap::isStopping,
                 "gnbd " + peer + " [" + request.device() + "]",
-                GnbdTap.LOG);
+                tap.server().faults());
         ChainHandler chain = new ChainHandler(accepted);
         channel.pipeline().addLast("transmission", transmission).addLast("chain", chain);
-        transmission.start(chain.stream(), reader, tap.largeRequests());
+        transmission.start(chain.stream(), reader, tap.server().largeRequests());
         channel.pipeline().remove(this);
     }
 }

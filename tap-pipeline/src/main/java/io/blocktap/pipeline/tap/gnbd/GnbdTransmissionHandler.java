@@ -8,6 +8,7 @@ import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.codec.gnbd.Gnbd;
 import io.blocktap.pipeline.codec.gnbd.GnbdReply;
 import io.blocktap.pipeline.codec.gnbd.GnbdRequest;
+import io.blocktap.pipeline.socket.FaultLog;
 import io.blocktap.pipeline.socket.ReplyBatch;
 import io.blocktap.pipeline.socket.SocketMemory;
 import io.blocktap.pipeline.socket.TransmissionHandler;
@@ -17,7 +18,6 @@ import io.netty.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
 
 /**
  * The data side of one session. Checks come in the original server's order: magic number, length, range, then the type. Where that server drops the connection because the
@@ -66,8 +66,8 @@ final class GnbdTransmissionHandler extends TransmissionHandler {
             SocketMemory memory,
             BooleanSupplier stopping,
             String label,
-            Logger log) {
-        super(GnbdRequest.BYTES, REPLY, settings.transmission(), memory, stopping, label, log);
+            FaultLog faults) {
+        super(GnbdRequest.BYTES, REPLY, settings.transmission(), memory, stopping, label, faults);
         this.session = session;
         this.sizeBytes = sectors(geometry) * Gnbd.SECTOR_BYTES;
         this.keepAliveMillis = settings.keepAlive().toMillis();

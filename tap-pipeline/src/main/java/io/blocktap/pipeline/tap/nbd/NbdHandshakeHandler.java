@@ -11,6 +11,7 @@ import io.blocktap.pipeline.codec.nbd.NbdOptionDecoder;
 import io.blocktap.pipeline.codec.nbd.NbdOptionReply;
 import io.blocktap.pipeline.codec.nbd.NbdProtocolException;
 import io.blocktap.pipeline.socket.ChannelMove;
+import io.blocktap.pipeline.socket.FaultLog;
 import io.blocktap.pipeline.socket.SocketReader;
 import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.Printable;
@@ -70,7 +71,9 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         timeout = channel.eventLoop()
                 .schedule(
                         () -> {
-                            NbdTap.LOG.warn("nbd {}: closed, it did not choose a disk within {} ms", peer, millis);
+                            tell(
+                                    FaultLog.Kind.SILENT,
+                                    "closed, it did not choose a disk within " + millis + " ms (handshake-timeout)");
                             channel.close();
                         },
                         millis,
@@ -102,6 +105,10 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         }
         end();
         ctx.close();
+    }
+
+    private void tell(FaultLog.Kind kind, String what) {
+        tap.server().faults().tell(kind, "nbd " + peer, what);
     }
 
     private void end() {
@@ -154,7 +161,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
                 received.discardReadBytes();
             }
         } catch (NbdProtocolException e) {
-            NbdTap.LOG.warn("nbd {}: {}; the connection is closed", peer, e.getMessage());
+            tell(FaultLog.Kind.PROTOCOL, e.getMessage() + "; the connection is closed");
             end();
             ctx.close();
         }
@@ -227,7 +234,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     private void refuse(int option, int type, String reason) {
         if (!reason.equals(lastRefusal)) {
             lastRefusal = reason; // most clients ask with INFO, and then again with GO
-            NbdTap.LOG.info("nbd {}: refused: {}", peer, reason);
+            tell(FaultLog.Kind.REFUSED, "refused: " + reason);
         }
         if (option == Nbd.OPT_EXPORT_NAME) {
             // This option has no reply that could say why.
@@ -297,12 +304,12 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         NbdTransmissionHandler transmission = new NbdTransmissionHandler(
                 export,
                 tap.limits(),
-                tap.memory(channel.eventLoop()),
+                tap.server().memory(channel.eventLoop()),
                 tap::isStopping,
                 "nbd " + peer + " [" + export.name() + "]",
-                NbdTap.LOG);
+                tap.server().faults());
         channel.pipeline().addLast("transmission", transmission).addLast("chain", chain);
-        transmission.start(chain.stream(), reader, tap.largeRequests());
+        transmission.start(chain.stream(), reader, tap.server().largeRequests());
         if (rest != null && rest.isReadable()) {
             ctx.fireChannelRead(rest);
             ctx.fireChannelReadComplete();

@@ -8,12 +8,12 @@ import io.blocktap.pipeline.codec.nbd.NbdExport;
 import io.blocktap.pipeline.codec.nbd.NbdReply;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
 import io.blocktap.pipeline.codec.nbd.NbdStatus;
+import io.blocktap.pipeline.socket.FaultLog;
 import io.blocktap.pipeline.socket.ReplyBatch;
 import io.blocktap.pipeline.socket.SocketMemory;
 import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.netty.buffer.ByteBuf;
 import java.util.function.BooleanSupplier;
-import org.slf4j.Logger;
 
 /**
  * The transmission phase of one connection: requests in, replies out ({@code proto.md}, "Transmission phase"; simple replies).
@@ -49,8 +49,8 @@ final class NbdTransmissionHandler extends TransmissionHandler {
             SocketMemory memory,
             BooleanSupplier stopping,
             String label,
-            Logger log) {
-        super(NbdRequest.BYTES, REPLY, limits.forTransmission(), memory, stopping, label, log);
+            FaultLog faults) {
+        super(NbdRequest.BYTES, REPLY, limits.forTransmission(), memory, stopping, label, faults);
         this.export = export;
     }
 

@@ -9,6 +9,7 @@ import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
+import io.blocktap.pipeline.socket.FaultLog;
 import io.blocktap.pipeline.socket.SocketMemory;
 import io.blocktap.pipeline.socket.SocketReader;
 import io.blocktap.pipeline.testkit.ReferenceDisk;
@@ -53,7 +54,7 @@ final class TransmissionHarness implements AutoCloseable {
                 memory,
                 () -> stopping,
                 "test",
-                LoggerFactory.getLogger(TransmissionHarness.class));
+                new FaultLog(LoggerFactory.getLogger(TransmissionHarness.class)));
         channel.pipeline().addLast(transmission, chain);
         transmission.start(chain.stream(), new SocketReader(), new MemoryBudget(BUDGET / 2));
     }
