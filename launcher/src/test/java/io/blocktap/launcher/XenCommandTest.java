@@ -30,7 +30,7 @@ final class XenCommandTest {
                 "xen detach --timeout 0s g1 xvda | blocktap: --timeout 0s: it is 1ns to 60min",
                 "xen detach g1 xvda now | blocktap: 'now' is one word too many",
                 "xen hotplug-script --install /nonexistent | blocktap: --install /nonexistent: no such directory;",
-                "doctor nbdd | blocktap: there is no tap 'nbdd'; the taps are loopback, nbd, xen",
+                "doctor nbdd | blocktap: there is no tap 'nbdd'; the taps are gnbd, loopback, nbd, xen",
                 "serve --tap xen:allow=* null | blocktap: 'xen:allow=*': xen: allow: '*': a stage is written",
             })
     void saysWhatWouldBeRight(String words, String expected) {

@@ -29,6 +29,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -155,7 +156,7 @@ final class Attempt {
         try {
             exports = GnbdExport.readAll(answer, answer.readerIndex(), listBytes);
         } catch (GnbdProtocolException e) {
-            throw refused(e.getMessage());
+            throw refused(String.valueOf(e.getMessage()));
         }
         return exports.stream()
                 .filter(export -> export.name().equals(config.export()))
@@ -273,8 +274,12 @@ final class Attempt {
     /** Returns why a step has failed. */
     static ServerException reason(Throwable failure) {
         Throwable cause = failure;
-        while (cause instanceof CompletionException && cause.getCause() != null) {
-            cause = cause.getCause();
+        while (cause instanceof CompletionException || cause instanceof ExecutionException) {
+            Throwable inner = cause.getCause();
+            if (inner == null) {
+                break;
+            }
+            cause = inner;
         }
         return cause instanceof ServerException known ? known : new ServerException(cause.toString(), false);
     }

@@ -101,7 +101,7 @@ final class GnbdLink implements DataConnection.Owner {
             attempt = next;
             return next.run();
         } catch (StageException e) {
-            return CompletableFuture.failedFuture(new ServerException(e.getMessage(), true));
+            return CompletableFuture.failedFuture(new ServerException(String.valueOf(e.getMessage()), true));
         }
     }
 

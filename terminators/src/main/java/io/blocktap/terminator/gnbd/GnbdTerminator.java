@@ -68,8 +68,8 @@ public final class GnbdTerminator implements Stage, RequestHook {
             isOpen = true;
             return geometry(opened);
         } catch (ExecutionException e) {
-            throw new StageException("gnbd: " + config.server() + ": "
-                    + Attempt.reason(e.getCause()).getMessage());
+            throw new StageException(
+                    "gnbd: " + config.server() + ": " + Attempt.reason(e).getMessage());
         } catch (TimeoutException e) {
             throw new StageException(
                     "gnbd: " + config.server() + ": not logged in after " + OPEN_SECONDS + " s; is its disk stuck?");

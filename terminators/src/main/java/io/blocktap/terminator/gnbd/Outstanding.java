@@ -232,18 +232,22 @@ final class Outstanding {
     private Piece takePiece() {
         Piece piece = freePieces;
         if (piece == null) {
-            int from = pieces.length;
-            pieces = Arrays.copyOf(pieces, Math.max(64, from * 2));
-            for (int slot = pieces.length - 1; slot >= from; slot--) {
-                pieces[slot] = new Piece(slot);
-                pieces[slot].next = freePieces;
-                freePieces = pieces[slot];
-            }
-            piece = freePieces;
+            piece = makePieces();
         }
         freePieces = piece.next;
         piece.next = null;
         return piece;
+    }
+
+    /** Returns the first of a chain of new ones. */
+    private Piece makePieces() {
+        int from = pieces.length;
+        pieces = Arrays.copyOf(pieces, Math.max(64, from * 2));
+        for (int slot = pieces.length - 1; slot >= from; slot--) {
+            pieces[slot] = new Piece(slot);
+            pieces[slot].next = slot + 1 < pieces.length ? pieces[slot + 1] : null;
+        }
+        return pieces[from];
     }
 
     private void release(Piece piece) {
