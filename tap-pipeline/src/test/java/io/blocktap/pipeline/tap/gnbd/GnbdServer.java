@@ -69,6 +69,11 @@ final class GnbdServer implements AutoCloseable {
         return disks.get(name);
     }
 
+    /** Returns the first event loop. */
+    EventLoop loop() {
+        return (EventLoop) loops.group().iterator().next();
+    }
+
     Tap tap() {
         return tap;
     }
