@@ -223,10 +223,11 @@ public abstract class TransmissionHandler extends ChannelDuplexHandler {
         return ctx.alloc().directBuffer(bytes);
     }
 
-    /** Sends bytes of the protocol's own between two replies. */
+    /** Sends bytes of the protocol's own between two replies. They are replies, too, that a client has to take. */
     protected final void send(ByteBuf bytes) {
         replies.give(ctx);
-        ctx.writeAndFlush(bytes, ctx.voidPromise());
+        ctx.write(bytes, ctx.voidPromise());
+        flush(ctx);
     }
 
     // ---- answering

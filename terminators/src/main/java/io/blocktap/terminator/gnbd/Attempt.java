@@ -25,6 +25,7 @@ import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
+import java.nio.channels.ClosedChannelException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -257,7 +258,11 @@ final class Attempt {
         return connected;
     }
 
-    private static String why(Throwable cause) {
+    /** Says in words why a connection has failed. */
+    static String why(Throwable cause) {
+        if (cause instanceof ClosedChannelException) {
+            return "the server has closed the connection";
+        }
         if (cause instanceof ConnectTimeoutException) {
             return "no connection within " + CONNECT_MILLIS + " ms";
         }

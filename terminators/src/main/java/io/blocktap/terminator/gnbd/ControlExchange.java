@@ -83,6 +83,6 @@ final class ControlExchange extends ChannelInboundHandlerAdapter {
 
     @Override
     public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
-        fail(ctx, new ServerException(cause.getMessage() == null ? cause.toString() : cause.getMessage(), false));
+        fail(ctx, new ServerException(Attempt.why(cause), false));
     }
 }

@@ -352,8 +352,7 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
         if (!(cause instanceof IOException)) {
             LOG.error("a session is given up after an unexpected error", cause);
         }
-        String reason = cause.getMessage() == null ? cause.toString() : cause.getMessage();
-        end(isPeers ? "the server has reset the connection" : reason, isPeers);
+        end(isPeers ? "the server has reset the connection" : Attempt.why(cause), isPeers);
     }
 
     private void end(String reason, boolean isPeers) {

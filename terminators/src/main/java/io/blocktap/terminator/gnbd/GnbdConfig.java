@@ -79,13 +79,24 @@ record GnbdConfig(
                     "gnbd: node=" + node + ": a node's name has 1 to " + (Gnbd.NODE_BYTES - 1) + " bytes");
         }
         return new GnbdConfig(
-                values.text(HOST),
+                host(values.text(HOST)),
                 bounded(PORT, values.number(PORT), 65535),
                 export,
                 node,
                 values.has(TIMEOUT) ? time(TIMEOUT, values.duration(TIMEOUT)) : Duration.ZERO,
                 time(RECONNECT, values.duration(RECONNECT)),
                 bounded(CONNECTIONS, values.number(CONNECTIONS), MOST_CONNECTIONS));
+    }
+
+    private static String host(String text) throws StageException {
+        boolean isBracketed = text.startsWith("[") && text.endsWith("]");
+        String host = isBracketed ? text.substring(1, text.length() - 1) : text;
+        int colon = host.indexOf(':');
+        if (!isBracketed && colon >= 0 && colon == host.lastIndexOf(':')) {
+            throw new StageException("gnbd: host=" + text + ": the port stands by itself: host="
+                    + host.substring(0, colon) + ",port=" + host.substring(colon + 1));
+        }
+        return host;
     }
 
     private static int bounded(String name, long value, int most) throws StageException {

@@ -33,9 +33,12 @@ final class GnbdLink implements DataConnection.Owner {
     private static final int MOST_BREAKS = 5;
     private static final long FIRST_PAUSE_MILLIS = 100;
     /** A session that has lasted so long was a good one: the next try comes at once. */
-    private static final long GOOD_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long GOOD_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** After so many sessions in a row that were not, another client of this name is to be thought of. */
+    private static final int SUSPICIOUS_BREAKS = 3;
 
     private static final int LEAVE_MILLIS = 1_000;
+    private static final long SILENCE_CHECK_MILLIS = 2_500;
 
     private enum Phase {
         /** The first try. */
@@ -62,9 +65,12 @@ final class GnbdLink implements DataConnection.Owner {
     private @Nullable Attempt attempt;
     private Attempt.@Nullable Opened first;
     private @Nullable Future<?> pause;
+    private @Nullable Future<?> silenceChecks;
     private boolean flushScheduled;
     private boolean expiryScheduled;
     private int failures;
+    private int shortSessions;
+    private final SilenceWatch silence;
     private long upSinceNanos;
     private long downSinceNanos;
     private @Nullable BackendState told;
@@ -75,6 +81,7 @@ final class GnbdLink implements DataConnection.Owner {
         this.context = context;
         this.loop = context.home();
         this.timeoutNanos = config.timeout().toNanos();
+        this.silence = new SilenceWatch(this::silent);
     }
 
     // ---- begin and end
@@ -88,6 +95,8 @@ final class GnbdLink implements DataConnection.Owner {
             } else if (phase == Phase.OPENING) {
                 first = opened;
                 begin(opened);
+                silenceChecks = loop.scheduleWithFixedDelay(
+                        this::checkSilence, SILENCE_CHECK_MILLIS, SILENCE_CHECK_MILLIS, TimeUnit.MILLISECONDS);
                 tell(BackendState.CONNECTED, "");
                 result.complete(opened);
             }
@@ -123,6 +132,9 @@ final class GnbdLink implements DataConnection.Owner {
         phase = Phase.CLOSED;
         if (pause != null) {
             pause.cancel(false);
+        }
+        if (silenceChecks != null) {
+            silenceChecks.cancel(false);
         }
         Attempt last = attempt;
         if (last == null) {
@@ -260,6 +272,31 @@ final class GnbdLink implements DataConnection.Owner {
         }
     }
 
+    private void checkSilence() {
+        Transfer oldest = outstanding.oldest();
+        if (phase == Phase.DOWN) {
+            silence.check(SilenceWatch.AWAY);
+        } else {
+            silence.check(oldest == null ? SilenceWatch.NOTHING : oldest.number);
+        }
+    }
+
+    private void silent(long seconds, boolean isOver) {
+        String what = phase == Phase.DOWN ? "can not be used" : "gives no answer";
+        if (isOver) {
+            LOG.info("[{}] {} goes on after about {} s", context.label(), config.server(), seconds);
+        } else {
+            LOG.warn(
+                    "[{}] {} {} for {} s, {} requests wait{}",
+                    context.label(),
+                    config.server(),
+                    what,
+                    seconds,
+                    outstanding.requests(),
+                    toldReason.isEmpty() ? "" : ": " + toldReason);
+        }
+    }
+
     // ---- breaks
 
     @Override
@@ -292,13 +329,17 @@ final class GnbdLink implements DataConnection.Owner {
         outstanding.takeBack();
         connections.forEach(DataConnection::drop);
         connections = List.of();
-        failures = downSinceNanos - upSinceNanos < GOOD_NANOS ? failures + 1 : 0;
+        shortSessions = downSinceNanos - upSinceNanos < GOOD_NANOS ? shortSessions + 1 : 0;
+        failures = shortSessions;
         LOG.warn(
-                "[{}] {}: {}; {} requests wait, trying again",
+                "[{}] {}: {}; {} requests wait, trying again{}",
                 context.label(),
                 config.server(),
                 reason,
-                outstanding.requests());
+                outstanding.requests(),
+                shortSessions < SUSPICIOUS_BREAKS
+                        ? ""
+                        : ". Is another client logged in as node '" + config.node() + "'? Give each a node=NAME");
         tell(BackendState.RECONNECTING, reason);
         Attempt last = attempt;
         if (last != null) {

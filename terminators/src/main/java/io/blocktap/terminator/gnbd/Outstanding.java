@@ -23,6 +23,7 @@ final class Outstanding {
     private @Nullable Piece firstUnsent;
     private @Nullable Piece lastUnsent;
     private long orders;
+    private long begun;
     private int inFlight;
     private int again;
     private int transfers;
@@ -55,6 +56,7 @@ final class Outstanding {
         int length = request.dataLength();
         Transfer transfer = takeTransfer();
         transfer.begin(request, (length - 1) / Gnbd.MAX_DATA_BYTES + 1, deadlineNanos);
+        transfer.number = begun++;
         transfer.older = youngest;
         if (youngest == null) {
             oldest = transfer;

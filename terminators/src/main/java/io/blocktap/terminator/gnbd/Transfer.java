@@ -7,6 +7,9 @@ import org.jspecify.annotations.Nullable;
 /** A request of the chain that is not answered yet. Recycled by {@link Outstanding}. */
 final class Transfer {
     private @Nullable BlockRequest request;
+    /** Counts all that came. */
+    long number;
+
     int piecesLeft;
     BlockStatus status = BlockStatus.OK;
     /** When it fails, by {@link System#nanoTime}. */

@@ -160,10 +160,19 @@ final class GnbdTerminatorTest {
     void twoDisksOfOneProcessAreNotTheSameClient() throws Exception {
         try (StageHarness harness = open("")) {
             assertThatThrownBy(() -> open("")).hasMessageContaining("give this one a node=NAME of its own");
+            assertThatThrownBy(() -> StageHarness.open(Terminators.make("localhost", server.port(), "")))
+                    .hasMessageContaining("give this one a node=NAME of its own");
             open(",node=other").close();
             harness.client().write(0, random(512));
         }
         open("").close(); // given back
+    }
+
+    @Test
+    void aPortBehindTheHostIsToldHowToBeWritten() {
+        assertThatThrownBy(() -> Terminators.make("127.0.0.1:14567", 1, ""))
+                .isInstanceOf(StageException.class)
+                .hasMessageContaining("host=127.0.0.1,port=14567");
     }
 
     // ---- requests

@@ -14,7 +14,11 @@ final class Terminators {
      * @param options each with a comma before it
      */
     static Stage make(int port, String options) throws Exception {
-        String words = "gnbd:host=127.0.0.1,export=disk,port=" + port + options;
+        return make("127.0.0.1", port, options);
+    }
+
+    static Stage make(String host, int port, String options) throws Exception {
+        String words = "gnbd:host=" + host + ",export=disk,port=" + port + options;
         return new GnbdFactory().create(OptionValues.parse(StageText.parse(words), GnbdConfig.OPTIONS));
     }
 }

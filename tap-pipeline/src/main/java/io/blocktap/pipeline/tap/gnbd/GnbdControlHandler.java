@@ -199,11 +199,20 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                 if (tap.exports().find(request.device()) == null) {
                     closeAfter(status(Gnbd.ENODEV));
                 } else {
-                    replyWhen(sessions.kill(request.device(), node(request)).thenApply(done -> 0));
+                    replyWhen(sessions.kill(request.device(), node(request), this::tellKilled)
+                            .thenApply(done -> 0));
                 }
             }
             default -> login(request);
         }
+    }
+
+    /** For whoever asks why a client's session has ended: another client of the same name may have done it. */
+    private void tellKilled(GnbdSession session) {
+        tell(
+                FaultLog.Kind.REFUSED,
+                "ends the session of node " + Printable.of(session.node()) + " with '" + session.export() + "' from "
+                        + session.peer() + " (KILL_GSERV)");
     }
 
     /** Returns a node's name as lists can hold it: a field without a NUL is cut off before its last byte. */

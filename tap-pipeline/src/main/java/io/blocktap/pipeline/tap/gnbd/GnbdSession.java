@@ -1,6 +1,7 @@
 package io.blocktap.pipeline.tap.gnbd;
 
 import io.netty.channel.Channel;
+import java.net.SocketAddress;
 import java.util.concurrent.CompletableFuture;
 
 /** One LOGIN, from the moment it is looked at until its last request was answered. Any thread. */
@@ -20,6 +21,11 @@ final class GnbdSession {
 
     String node() {
         return node;
+    }
+
+    /** Returns where it comes from. */
+    SocketAddress peer() {
+        return channel.remoteAddress();
     }
 
     String export() {

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
@@ -57,9 +58,20 @@ final class GnbdSessions {
         sessions.remove(session);
     }
 
-    /** Ends the sessions of a node with an export; completes when all that they have taken is answered. */
-    CompletableFuture<Void> kill(String export, String node) {
-        return end(session -> session.node().equals(node) && session.export().equals(export));
+    /**
+     * Ends the sessions of a node with an export.
+     *
+     * @param ended is told each of them
+     * @return completes when all that they have taken is answered
+     */
+    CompletableFuture<Void> kill(String export, String node, Consumer<GnbdSession> ended) {
+        return end(session -> {
+            boolean isMeant = session.node().equals(node) && session.export().equals(export);
+            if (isMeant) {
+                ended.accept(session);
+            }
+            return isMeant;
+        });
     }
 
     /**

@@ -71,6 +71,11 @@ public final class GnbdServer implements AutoCloseable {
         return disks.get(name);
     }
 
+    /** Returns the first event loop. */
+    EventLoop loop() {
+        return (EventLoop) loops.group().iterator().next();
+    }
+
     public Tap tap() {
         return tap;
     }
