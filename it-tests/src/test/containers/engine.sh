@@ -82,12 +82,14 @@ start_engine() {
             --default-address-pool base=172.28.0.0/16,size=24 --shutdown-timeout 3 --log-level warn \
             >"$log" 2>&1 </dev/null 9>&- &
         pid=$!
+        trap 'kill -- "$pid"; exit 143' TERM INT
         end=$((SECONDS + answer_seconds))
         until answers; do
             alive "$pid" || { tail -n 20 -- "$log" >&2; die "dockerd has ended, its log is $log"; }
             ((SECONDS < end)) || { tail -n 20 -- "$log" >&2; die "dockerd (pid $pid) does not answer within $answer_seconds s, its log is $log"; }
             sleep 0.1
         done
+        trap - TERM INT
         sweep
     else
         die "our dockerd (pid $pid) runs and does not answer, its log is $log"

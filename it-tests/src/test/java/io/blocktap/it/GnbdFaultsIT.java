@@ -102,7 +102,9 @@ final class GnbdFaultsIT {
                 assertThat(fio.isAlive()).as(fio.all()).isTrue();
                 fault.end.accept(server);
 
-                fio.await(Duration.ofSeconds(60)).ok();
+                assertThat(fio.await(Duration.ofSeconds(60)).ok().out())
+                        .containsPattern("WRITE: .* io=16.0MiB")
+                        .containsPattern("READ: .* io=16.0MiB");
             }
 
             client.assertStoredIn(image);
