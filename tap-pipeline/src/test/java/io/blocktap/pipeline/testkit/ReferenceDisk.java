@@ -124,16 +124,15 @@ public final class ReferenceDisk implements Stage, RequestHook {
         }
     }
 
-    /** Answers all requests that wait, from the calling thread, the last one first. */
+    /** Answers all requests that wait now, from the calling thread, the last one first; not those that their answers lead to. */
     public void release() {
-        while (true) {
-            BlockRequest request;
-            synchronized (held) {
-                request = held.pollLast();
-            }
-            if (request == null) {
-                return;
-            }
+        Deque<BlockRequest> waiting;
+        synchronized (held) {
+            waiting = new ArrayDeque<>(held);
+            held.clear();
+        }
+        BlockRequest request;
+        while ((request = waiting.pollLast()) != null) {
             request.complete(perform(request));
         }
     }

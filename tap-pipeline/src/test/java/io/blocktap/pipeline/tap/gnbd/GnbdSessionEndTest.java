@@ -219,7 +219,8 @@ final class GnbdSessionEndTest {
             await().until(() -> disk.held() == 1);
             server.tap().stopTaking().get(10, TimeUnit.SECONDS);
             disk.release();
-            await().until(() -> disk.seen(BlockOp.FLUSH) == 1);
+            await().until(() -> disk.held() == 1);
+            assertThat(disk.seen(BlockOp.FLUSH)).isEqualTo(1);
             assertThat(client.isSilent(100)).isTrue();
 
             disk.release();
