@@ -100,6 +100,11 @@ public final class ReceiveBuffer {
         return message == window;
     }
 
+    /** Returns whether the window is open over a request's own data: what comes next belongs there, whatever was decided since it was opened. */
+    public boolean isOverData() {
+        return window.data != null;
+    }
+
     /** Takes the window back, with what the socket has written into it; closes it. */
     public int receive() {
         int count = window.writerIndex();
@@ -157,8 +162,17 @@ public final class ReceiveBuffer {
         return Integer.highestOneBit(bytes - 1) << 1;
     }
 
-    /** Gives back the memory if nothing waits in it: an idle connection holds none. */
+    /**
+     * Gives back the memory if nothing waits in it, and nothing is about to come there: an idle connection holds none. (With io_uring a read may be under way while the
+     * connection does something else.)
+     */
     public void trim() {
+        if (!window.isOverChunk()) {
+            drop();
+        }
+    }
+
+    private void drop() {
         SocketMemory.Chunk present = chunk;
         if (present != null && readable() == 0) {
             present.leave();
@@ -171,13 +185,18 @@ public final class ReceiveBuffer {
     /** Drops everything. */
     public void close() {
         read = filled;
-        trim();
+        drop();
     }
 
     /** What the socket reads into. It keeps the memory in use, also if the connection ends while the kernel still writes there. */
     private static final class ReadWindow extends RegionBuf {
         private SocketMemory.@Nullable Chunk owner;
         private @Nullable RegionBuf data;
+
+        /** Returns whether it is open over memory that is the connection's. */
+        boolean isOverChunk() {
+            return owner != null;
+        }
 
         void open(SocketMemory.Chunk chunk, int start, int length) {
             revive();

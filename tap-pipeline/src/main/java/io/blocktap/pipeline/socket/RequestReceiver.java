@@ -52,7 +52,7 @@ final class RequestReceiver implements SocketReader.Target {
 
     /** Takes over what was written into {@link #nextBuffer}. */
     void accept() {
-        boolean direct = payload.isReadDirectly();
+        boolean direct = received.isOverData();
         int count = received.receive();
         if (direct) {
             payload.add(count);

@@ -124,16 +124,23 @@ public final class ReferenceDisk implements Stage, RequestHook {
         }
     }
 
-    /** Answers all requests that wait now, from the calling thread, the last one first; not those that their answers lead to. */
+    /** Answers all requests that wait, and those that come meanwhile, from the calling thread, the last one first. */
     public void release() {
-        Deque<BlockRequest> waiting;
-        synchronized (held) {
-            waiting = new ArrayDeque<>(held);
-            held.clear();
-        }
         BlockRequest request;
-        while ((request = waiting.pollLast()) != null) {
+        while ((request = takeLast()) != null) {
             request.complete(perform(request));
+        }
+    }
+
+    /** Answers the request that came last of those that wait, from the calling thread. */
+    public void releaseLast() {
+        BlockRequest request = Objects.requireNonNull(takeLast(), "no request waits");
+        request.complete(perform(request));
+    }
+
+    private @Nullable BlockRequest takeLast() {
+        synchronized (held) {
+            return held.pollLast();
         }
     }
 

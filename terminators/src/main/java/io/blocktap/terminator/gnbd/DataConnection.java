@@ -203,8 +203,7 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
     }
 
     private void accept() {
-        Piece piece = reading;
-        boolean direct = piece != null && isDirect(piece);
+        boolean direct = received.isOverData();
         int count = received.receive();
         if (direct) {
             readingBytes += count;

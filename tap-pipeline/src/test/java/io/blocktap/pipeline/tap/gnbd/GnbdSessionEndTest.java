@@ -218,7 +218,7 @@ final class GnbdSessionEndTest {
             client.sendWrite(1, 0, filled(512));
             await().until(() -> disk.held() == 1);
             server.tap().stopTaking().get(10, TimeUnit.SECONDS);
-            disk.release();
+            disk.releaseLast();
             await().until(() -> disk.held() == 1);
             assertThat(disk.seen(BlockOp.FLUSH)).isEqualTo(1);
             assertThat(client.isSilent(100)).isTrue();

@@ -1,0 +1,4 @@
+@NullMarked
+package io.blocktap.pipeline.socket;
+
+import org.jspecify.annotations.NullMarked;
