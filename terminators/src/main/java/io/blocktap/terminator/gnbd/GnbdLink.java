@@ -8,7 +8,6 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.socket.SocketMemory;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.Future;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -67,7 +66,10 @@ final class GnbdLink implements DataConnection.Owner {
     private @Nullable Future<?> pause;
     private @Nullable Future<?> silenceChecks;
     private boolean flushScheduled;
-    private boolean expiryScheduled;
+    private @Nullable Future<?> expiry;
+    /** Completes when the last sessions that were given up are closed. */
+    private CompletableFuture<Void> sessionsClosed = CompletableFuture.completedFuture(null);
+
     private int failures;
     private int shortSessions;
     private final SilenceWatch silence;
@@ -136,6 +138,9 @@ final class GnbdLink implements DataConnection.Owner {
         if (silenceChecks != null) {
             silenceChecks.cancel(false);
         }
+        if (expiry != null) {
+            expiry.cancel(false);
+        }
         Attempt last = attempt;
         if (last == null) {
             memory.close();
@@ -150,19 +155,22 @@ final class GnbdLink implements DataConnection.Owner {
             last.cancel();
         }
         connections = List.of();
-        failAll();
-        last.closed().whenComplete((nothing, never) -> {
+        outstanding.takeBack();
+        List<BlockRequest> left = outstanding.abandonAll();
+        CompletableFuture.allOf(last.closed(), sessionsClosed).whenComplete((nothing, never) -> {
+            left.forEach(request -> request.complete(BlockStatus.IO_ERROR));
             memory.close();
             closed.complete(null);
         });
     }
 
-    private void failAll() {
-        outstanding.takeBack();
-        Transfer transfer;
-        while ((transfer = outstanding.oldest()) != null) {
-            outstanding.abandon(transfer).complete(BlockStatus.IO_ERROR);
-        }
+    /**
+     * Fails requests that were in flight, when the sessions that they were sent on are closed: until then the system may still write into a READ's buffer, and send from a WRITE's
+     * (with io_uring).
+     */
+    private void failAfterSessions(List<BlockRequest> requests) {
+        sessionsClosed.whenComplete(
+                (nothing, never) -> requests.forEach(request -> request.complete(BlockStatus.IO_ERROR)));
     }
 
     // ---- requests
@@ -240,23 +248,19 @@ final class GnbdLink implements DataConnection.Owner {
     // ---- time
 
     private void scheduleExpiry(long afterNanos) {
-        if (!expiryScheduled) {
-            expiryScheduled = true;
-            loop.schedule(expire, afterNanos, TimeUnit.NANOSECONDS);
+        if (expiry == null) {
+            expiry = loop.schedule(expire, afterNanos, TimeUnit.NANOSECONDS);
         }
     }
 
     private void expire() {
-        expiryScheduled = false;
+        expiry = null;
         long now = System.nanoTime();
-        List<BlockRequest> late = new ArrayList<>();
-        Transfer oldest;
-        while ((oldest = outstanding.oldest()) != null && oldest.deadlineNanos - now <= 0) {
-            if (outstanding.isInFlight(oldest)) {
-                breakOff("no answer for " + config.timeout().toMillis() + " ms (timeout)");
-            }
-            late.add(outstanding.abandon(oldest));
+        if (outstanding.isLateInFlight(now)) {
+            breakOff("no answer for " + config.timeout().toMillis() + " ms (timeout)");
         }
+        List<BlockRequest> late = outstanding.abandonLate(now);
+        Transfer oldest = outstanding.oldest();
         if (oldest != null) {
             scheduleExpiry(oldest.deadlineNanos - now);
         }
@@ -268,7 +272,7 @@ final class GnbdLink implements DataConnection.Owner {
                     config.server(),
                     config.timeout().toMillis(),
                     late.get(0));
-            late.forEach(request -> request.complete(BlockStatus.IO_ERROR));
+            failAfterSessions(late);
         }
     }
 
@@ -315,7 +319,7 @@ final class GnbdLink implements DataConnection.Owner {
                     config.server(),
                     MOST_BREAKS,
                     request);
-            request.complete(BlockStatus.IO_ERROR);
+            failAfterSessions(List.of(request));
         }
     }
 
@@ -344,7 +348,8 @@ final class GnbdLink implements DataConnection.Owner {
         Attempt last = attempt;
         if (last != null) {
             // Not before: a read of the old session may still write into a request's buffer.
-            last.closed().whenComplete((nothing, never) -> tryAgainLater());
+            sessionsClosed = last.closed();
+            sessionsClosed.whenComplete((nothing, never) -> tryAgainLater());
         }
     }
 

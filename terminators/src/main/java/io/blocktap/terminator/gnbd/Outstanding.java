@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -219,14 +220,46 @@ final class Outstanding {
         return end(transfer);
     }
 
-    /** Returns whether a request has a piece in flight. */
-    boolean isInFlight(Transfer transfer) {
+    /** Returns whether a request whose time is over has a piece in flight. */
+    boolean isLateInFlight(long nowNanos) {
         for (Piece piece : pieces) {
-            if (piece.transfer == transfer && piece.connection != null) {
+            if (piece.connection != null && piece.owner().deadlineNanos - nowNanos <= 0) {
                 return true;
             }
         }
         return false;
+    }
+
+    /** Gives up all requests whose time is over. None of their pieces may be in flight. Returns them, to be answered. */
+    List<BlockRequest> abandonLate(long nowNanos) {
+        return abandonOldest(transfer -> transfer.deadlineNanos - nowNanos <= 0);
+    }
+
+    /** Gives up all requests. No piece may be in flight. Returns them, to be answered. */
+    List<BlockRequest> abandonAll() {
+        return abandonOldest(transfer -> true);
+    }
+
+    /** Gives up requests from the oldest one on, as long as they are meant; in one pass, since there may be many. */
+    private List<BlockRequest> abandonOldest(Predicate<Transfer> isMeant) {
+        Piece piece = firstUnsent;
+        firstUnsent = null;
+        lastUnsent = null;
+        while (piece != null) {
+            Piece following = piece.next;
+            if (isMeant.test(piece.owner())) {
+                release(piece);
+            } else {
+                append(piece);
+            }
+            piece = following;
+        }
+        List<BlockRequest> abandoned = new ArrayList<>();
+        Transfer transfer;
+        while ((transfer = oldest) != null && isMeant.test(transfer)) {
+            abandoned.add(end(transfer));
+        }
+        return abandoned;
     }
 
     // ---- pools

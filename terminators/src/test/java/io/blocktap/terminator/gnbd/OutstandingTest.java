@@ -143,9 +143,7 @@ final class OutstandingTest {
             }
             takeBack();
             assertThat(outstanding.again()).isLessThanOrEqualTo(unsent.size());
-            while (!requests.isEmpty()) {
-                abandonOldest();
-            }
+            assertThat(outstanding.abandonAll()).containsExactlyElementsOf(requests);
             assertThat(outstanding.again()).isZero();
         }
     }
