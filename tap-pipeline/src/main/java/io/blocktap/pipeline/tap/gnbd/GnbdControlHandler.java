@@ -234,7 +234,22 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
 
     private void replyWhen(CompletableFuture<Integer> done) {
         stopTimeout(); // it is the disk that is waited for now
-        done.thenAcceptAsync(errno -> closeAfter(status(errno)), ctx.channel().eventLoop());
+        if (done.isDone()) {
+            closeAfter(status(done.join()));
+            return;
+        }
+        GnbdSessions sessions = tap.sessions();
+        if (!sessions.beginWaiting()) {
+            tell(
+                    FaultLog.Kind.REFUSED,
+                    "closed, " + GnbdSessions.MAX_WAITING
+                            + " others wait already until requests of ended sessions are answered");
+            ctx.close();
+            return;
+        }
+        done.whenComplete((errno, never) -> sessions.endWaiting())
+                .thenAcceptAsync(
+                        errno -> closeAfter(status(errno)), ctx.channel().eventLoop());
     }
 
     private void closeAfter(ByteBuf last) {

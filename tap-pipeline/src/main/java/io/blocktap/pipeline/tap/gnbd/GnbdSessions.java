@@ -22,6 +22,10 @@ import org.jspecify.annotations.Nullable;
 final class GnbdSessions {
     /** Nodes that are remembered, and nodes that may be fenced at a time. */
     static final int MAX_NODES = 1024;
+    /** A client may ask, go away and ask again while a disk is stuck: so many are remembered. */
+    static final int MAX_WAITING = 1024;
+
+    private int waiting;
 
     private final Set<GnbdSession> sessions = new LinkedHashSet<>();
     private final Set<String> banned = new LinkedHashSet<>();
@@ -87,6 +91,19 @@ final class GnbdSessions {
             banned.add(node);
         }
         return end(session -> session.node().equals(node)).thenApply(done -> 0);
+    }
+
+    /** Counts one more that waits for the end of sessions, whether its client stays or not; false if there are too many. Ended by {@link #endWaiting}. */
+    synchronized boolean beginWaiting() {
+        if (waiting == MAX_WAITING) {
+            return false;
+        }
+        waiting++;
+        return true;
+    }
+
+    synchronized void endWaiting() {
+        waiting--;
     }
 
     /** Takes back {@link #fence}. */
