@@ -38,6 +38,10 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
     private static final int COPY_BYTES = 4 << 10;
     /** If at least so much of a READ's data is missing, they are received straight into the request's own buffer. */
     private static final int DIRECT_BYTES = 16 << 10;
+    /** After a READ of this size the next header is received nearly alone, since other such data are likely to follow it, which go to their place without a copy. */
+    private static final int LARGE_READ_BYTES = 64 << 10;
+
+    private static final int HEADER_READ_BYTES = 4 << 10;
     /** So many bytes are sent before the rest of a turn is put together. */
     private static final int FLUSH_BYTES = 256 << 10;
 
@@ -84,6 +88,7 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
 
     private int readingBytes;
     private int frameBytes = GnbdLoginReply.BYTES;
+    private int readLimit = Integer.MAX_VALUE;
 
     @SuppressWarnings("NullAway.Init")
     DataConnection(GnbdControl login, SocketMemory memory, OutgoingData outgoing, Owner owner) {
@@ -174,7 +179,7 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
                     piece.startBytes + readingBytes,
                     piece.lengthBytes - readingBytes);
         }
-        return received.openWindow(frameBytes, Integer.MAX_VALUE);
+        return received.openWindow(frameBytes, readLimit);
     }
 
     private boolean isDirect(Piece piece) {
@@ -271,6 +276,7 @@ final class DataConnection extends ChannelInboundHandlerAdapter implements Socke
         } else if (piece.request().op() == BlockOp.READ) {
             reading = piece;
             readingBytes = 0;
+            readLimit = piece.lengthBytes >= LARGE_READ_BYTES ? HEADER_READ_BYTES : Integer.MAX_VALUE;
         } else {
             end(piece, BlockStatus.OK);
         }
