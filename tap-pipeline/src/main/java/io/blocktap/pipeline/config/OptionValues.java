@@ -142,6 +142,11 @@ public final class OptionValues {
         return value;
     }
 
+    /** Returns the name of the stage or tap, for messages. */
+    public String owner() {
+        return owner;
+    }
+
     /** Returns whether an option has a value, given or by default. */
     public boolean has(String name) {
         return values.containsKey(name);

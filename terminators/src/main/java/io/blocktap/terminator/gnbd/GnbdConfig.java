@@ -1,5 +1,6 @@
 package io.blocktap.terminator.gnbd;
 
+import io.blocktap.pipeline.OptionBounds;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.codec.gnbd.Gnbd;
 import io.blocktap.pipeline.codec.gnbd.GnbdText;
@@ -35,7 +36,8 @@ record GnbdConfig(
     private static final String RECONNECT = "reconnect";
     private static final String CONNECTIONS = "connections";
     private static final int MOST_CONNECTIONS = 16;
-    private static final Duration LONGEST_TIME = Duration.ofHours(24);
+    private static final String SHORTEST = "100ms";
+    private static final String LONGEST = "1440min";
     private static final Path HOST_NAME = Path.of("/proc/sys/kernel/hostname");
 
     static final List<OptionSpec> OPTIONS = List.of(
@@ -53,12 +55,12 @@ record GnbdConfig(
             OptionSpec.optional(
                     TIMEOUT,
                     OptionType.DURATION,
-                    "how long a request may wait for its answer before it fails with an I/O error, 100ms to 24h; by"
+                    "how long a request may wait for its answer before it fails with an I/O error, 100ms to 1440min; by"
                             + " default it waits until the server is back"),
             OptionSpec.optional(
                             RECONNECT,
                             OptionType.DURATION,
-                            "the longest pause between two tries to reach the server, 100ms to 24h")
+                            "the longest pause between two tries to reach the server, 100ms to 1440min")
                     .withDefault("5s"),
             OptionSpec.optional(
                             CONNECTIONS,
@@ -80,12 +82,12 @@ record GnbdConfig(
         }
         return new GnbdConfig(
                 host(values.text(HOST)),
-                bounded(PORT, values.number(PORT), 65535),
+                OptionBounds.number(values, PORT, 1, 65535),
                 export,
                 node,
-                values.has(TIMEOUT) ? time(TIMEOUT, values.duration(TIMEOUT)) : Duration.ZERO,
-                time(RECONNECT, values.duration(RECONNECT)),
-                bounded(CONNECTIONS, values.number(CONNECTIONS), MOST_CONNECTIONS));
+                values.has(TIMEOUT) ? time(values, TIMEOUT) : Duration.ZERO,
+                time(values, RECONNECT),
+                OptionBounds.number(values, CONNECTIONS, 1, MOST_CONNECTIONS));
     }
 
     private static String host(String text) throws StageException {
@@ -99,18 +101,8 @@ record GnbdConfig(
         return host;
     }
 
-    private static int bounded(String name, long value, int most) throws StageException {
-        if (value < 1 || value > most) {
-            throw new StageException("gnbd: " + name + "=" + value + ": it is 1 to " + most);
-        }
-        return (int) value;
-    }
-
-    private static Duration time(String name, Duration time) throws StageException {
-        if (time.toMillis() < 100 || time.compareTo(LONGEST_TIME) > 0) {
-            throw new StageException("gnbd: " + name + " of " + time.toMillis() + " ms: it is 100ms to 24h");
-        }
-        return time;
+    private static Duration time(OptionValues values, String name) throws StageException {
+        return OptionBounds.duration(values, name, SHORTEST, LONGEST);
     }
 
     private static String hostName() throws StageException {

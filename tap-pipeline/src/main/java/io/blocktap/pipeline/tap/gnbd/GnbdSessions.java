@@ -69,13 +69,7 @@ final class GnbdSessions {
      * @return completes when all that they have taken is answered
      */
     CompletableFuture<Void> kill(String export, String node, Consumer<GnbdSession> ended) {
-        return end(session -> {
-            boolean isMeant = session.node().equals(node) && session.export().equals(export);
-            if (isMeant) {
-                ended.accept(session);
-            }
-            return isMeant;
-        });
+        return end(session -> session.node().equals(node) && session.export().equals(export), ended);
     }
 
     /**
@@ -90,7 +84,7 @@ final class GnbdSessions {
             }
             banned.add(node);
         }
-        return end(session -> session.node().equals(node)).thenApply(done -> 0);
+        return end(session -> session.node().equals(node), session -> {}).thenApply(done -> 0);
     }
 
     /** Counts one more that waits for the end of sessions, whether its client stays or not; false if there are too many. Ended by {@link #endWaiting}. */
@@ -116,13 +110,16 @@ final class GnbdSessions {
         return List.copyOf(banned);
     }
 
-    private CompletableFuture<Void> end(Predicate<GnbdSession> which) {
+    private CompletableFuture<Void> end(Predicate<GnbdSession> which, Consumer<GnbdSession> ended) {
         List<GnbdSession> found;
         synchronized (this) {
             found = sessions.stream().filter(which).toList();
         }
         List<CompletableFuture<Void>> all = new ArrayList<>();
-        found.forEach(session -> all.add(session.end()));
+        for (GnbdSession session : found) {
+            all.add(session.end());
+            ended.accept(session);
+        }
         return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new));
     }
 }

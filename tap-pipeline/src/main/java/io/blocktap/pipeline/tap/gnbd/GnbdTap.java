@@ -36,7 +36,7 @@ final class GnbdTap implements Tap {
     private GnbdTap(GnbdExports exports, GnbdSettings settings, TapLoops loops) {
         this.exports = exports;
         this.settings = settings;
-        this.server = new SocketServer(GnbdTapFactory.NAME, settings.maxConnections(), loops, LOG);
+        this.server = new SocketServer(GnbdTapFactory.NAME, settings.limits().maxConnections(), loops, LOG);
     }
 
     /** Binds the socket; from then on clients may connect. May wait. */

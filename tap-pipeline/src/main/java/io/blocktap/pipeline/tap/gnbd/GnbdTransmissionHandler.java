@@ -67,7 +67,7 @@ final class GnbdTransmissionHandler extends TransmissionHandler {
             BooleanSupplier stopping,
             String label,
             FaultLog faults) {
-        super(GnbdRequest.BYTES, REPLY, settings.transmission(), memory, stopping, label, faults);
+        super(GnbdRequest.BYTES, REPLY, settings.limits().transmission(), memory, stopping, label, faults);
         this.session = session;
         this.sizeBytes = sectors(geometry) * Gnbd.SECTOR_BYTES;
         this.keepAliveMillis = settings.keepAlive().toMillis();

@@ -30,7 +30,7 @@ final class NbdTap implements Tap {
         this.endpoint = endpoint;
         this.limits = limits;
         this.disks = disks;
-        this.server = new SocketServer(NbdTapFactory.NAME, limits.maxConnections(), loops, LOG);
+        this.server = new SocketServer(NbdTapFactory.NAME, limits.socket().maxConnections(), loops, LOG);
     }
 
     /** Binds the socket; from then on clients may connect. May wait. */

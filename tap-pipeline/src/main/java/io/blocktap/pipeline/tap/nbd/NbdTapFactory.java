@@ -1,6 +1,7 @@
 package io.blocktap.pipeline.tap.nbd;
 
 import io.blocktap.pipeline.DiskRegistry;
+import io.blocktap.pipeline.OptionBounds;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Tap;
 import io.blocktap.pipeline.TapFactory;
@@ -8,11 +9,12 @@ import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.config.OptionSpec;
 import io.blocktap.pipeline.config.OptionType;
 import io.blocktap.pipeline.config.OptionValues;
+import io.blocktap.pipeline.socket.SocketLimits;
 import java.nio.file.attribute.PosixFilePermission;
-import java.time.Duration;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** Opens {@link NbdTap}s. */
 public final class NbdTapFactory implements TapFactory {
@@ -21,11 +23,7 @@ public final class NbdTapFactory implements TapFactory {
     private static final String UNIX = "unix";
     private static final String TCP = "tcp";
     private static final String MODE = "mode";
-    private static final String MAX_CONNECTIONS = "max-connections";
-    private static final String MAX_REQUESTS = "max-requests";
-    private static final String MAX_BYTES = "max-bytes";
     private static final String HANDSHAKE_TIMEOUT = "handshake-timeout";
-    private static final String SEND_TIMEOUT = "send-timeout";
 
     @Override
     public String name() {
@@ -39,7 +37,7 @@ public final class NbdTapFactory implements TapFactory {
 
     @Override
     public List<OptionSpec> options() {
-        return List.of(
+        List<OptionSpec> own = List.of(
                 OptionSpec.optional(
                         UNIX, OptionType.PATH, "the unix socket to listen on, at most 107 bytes; either this or tcp"),
                 OptionSpec.optional(
@@ -48,27 +46,12 @@ public final class NbdTapFactory implements TapFactory {
                         "the address and port to listen on; port 0 takes a free one; either this or unix"),
                 OptionSpec.optional(MODE, OptionType.TEXT, "permissions of the unix socket, three octal digits")
                         .withDefault("0600"),
-                OptionSpec.optional(MAX_CONNECTIONS, OptionType.NUMBER, "most connections at a time, 1 to 65536")
-                        .withDefault("256"),
-                OptionSpec.optional(
-                                MAX_REQUESTS, OptionType.NUMBER, "most requests in flight on a connection, 1 to 65536")
-                        .withDefault("256"),
-                OptionSpec.optional(
-                                MAX_BYTES,
-                                OptionType.SIZE,
-                                "most request data in flight on a connection, in bytes, from 1")
-                        .withDefault("64M"),
                 OptionSpec.optional(
                                 HANDSHAKE_TIMEOUT,
                                 OptionType.DURATION,
                                 "how long a client may take to choose a disk, 1ms to 60min")
-                        .withDefault("10s"),
-                OptionSpec.optional(
-                                SEND_TIMEOUT,
-                                OptionType.DURATION,
-                                "how long a client may take nothing of its replies, or send nothing more of a WRITE, 1ms to"
-                                        + " 60min; a tenth of it while others wait for memory")
-                        .withDefault("60s"));
+                        .withDefault("10s"));
+        return Stream.concat(own.stream(), SocketLimits.OPTIONS.stream()).toList();
     }
 
     @Override
@@ -109,31 +92,8 @@ public final class NbdTapFactory implements TapFactory {
     }
 
     private static NbdLimits limits(OptionValues values) throws StageException {
-        final int most = 65536;
-        long maxBytes = values.sizeBytes(MAX_BYTES);
-        if (maxBytes < 1) {
-            throw new StageException("nbd: max-bytes=0; at least one byte, usually 64M");
-        }
         return new NbdLimits(
-                (int) bounded(MAX_CONNECTIONS, values.number(MAX_CONNECTIONS), most),
-                (int) bounded(MAX_REQUESTS, values.number(MAX_REQUESTS), most),
-                maxBytes,
-                time(values, HANDSHAKE_TIMEOUT),
-                time(values, SEND_TIMEOUT));
-    }
-
-    private static Duration time(OptionValues values, String name) throws StageException {
-        Duration time = values.duration(name);
-        if (time.toMillis() < 1 || time.compareTo(Duration.ofMinutes(60)) > 0) {
-            throw new StageException("nbd: " + name + " of " + time.toMillis() + " ms; it is 1ms to 60min");
-        }
-        return time;
-    }
-
-    private static long bounded(String name, long value, int most) throws StageException {
-        if (value < 1 || value > most) {
-            throw new StageException("nbd: " + name + "=" + value + "; it is 1 to " + most);
-        }
-        return value;
+                SocketLimits.of(values),
+                OptionBounds.duration(values, HANDSHAKE_TIMEOUT, SocketLimits.SHORTEST, SocketLimits.LONGEST));
     }
 }

@@ -50,7 +50,7 @@ final class NbdTransmissionHandler extends TransmissionHandler {
             BooleanSupplier stopping,
             String label,
             FaultLog faults) {
-        super(NbdRequest.BYTES, REPLY, limits.forTransmission(), memory, stopping, label, faults);
+        super(NbdRequest.BYTES, REPLY, limits.socket().transmission(), memory, stopping, label, faults);
         this.export = export;
     }
 

@@ -10,6 +10,7 @@ import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdRequest;
+import io.blocktap.pipeline.socket.SocketLimits;
 import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.pipeline.testkit.ReferenceDisk.Answering;
 import java.time.Duration;
@@ -230,7 +231,9 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void takesNoMoreRequestsThanAllowedAndGoesOnLater() throws Exception {
-        NbdLimits four = new NbdLimits(1, 4, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
+        NbdLimits four = new NbdLimits(
+                new SocketLimits(1, new TransmissionHandler.Limits(4, 64 << 20, Duration.ofSeconds(30))),
+                Duration.ofSeconds(10));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, four)) {
             for (int i = 1; i <= 10; i++) {
                 frames.read(i, i * 512, 512);
@@ -249,7 +252,9 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void takesNoMoreBytesThanAllowedAndGoesOnLater() throws Exception {
-        NbdLimits bytes = new NbdLimits(1, 256, 10_000, Duration.ofSeconds(10), Duration.ofSeconds(30));
+        NbdLimits bytes = new NbdLimits(
+                new SocketLimits(1, new TransmissionHandler.Limits(256, 10_000, Duration.ofSeconds(30))),
+                Duration.ofSeconds(10));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, bytes)) {
             byte[] large = new byte[300_000];
             harness.receive(
@@ -314,7 +319,9 @@ final class NbdTransmissionHandlerTest {
 
     @Test
     void keepsItsMemorySmallWhenManyRequestsAreHeld() throws Exception {
-        NbdLimits many = new NbdLimits(1, 4096, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
+        NbdLimits many = new NbdLimits(
+                new SocketLimits(1, new TransmissionHandler.Limits(4096, 64 << 20, Duration.ofSeconds(30))),
+                Duration.ofSeconds(10));
         try (TransmissionHarness harness = new TransmissionHarness(FULL, WHEN_RELEASED, many)) {
             Random random = new Random(1);
             byte[] model = harness.reference.content().clone();

@@ -10,8 +10,10 @@ import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.codec.nbd.Nbd;
 import io.blocktap.pipeline.codec.nbd.NbdExport;
 import io.blocktap.pipeline.socket.FaultLog;
+import io.blocktap.pipeline.socket.SocketLimits;
 import io.blocktap.pipeline.socket.SocketMemory;
 import io.blocktap.pipeline.socket.SocketReader;
+import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.pipeline.testkit.ReferenceDisk;
 import io.blocktap.pipeline.testkit.TestPool;
 import io.blocktap.transport.memory.MemoryBudget;
@@ -28,7 +30,9 @@ import org.slf4j.LoggerFactory;
 
 /** The transmission phase of one connection on an embedded channel, over a {@link ReferenceDisk}. The test's thread only. */
 final class TransmissionHarness implements AutoCloseable {
-    static final NbdLimits LIMITS = new NbdLimits(1, 256, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(30));
+    static final NbdLimits LIMITS = new NbdLimits(
+            new SocketLimits(1, new TransmissionHandler.Limits(256, 64 << 20, Duration.ofSeconds(30))),
+            Duration.ofSeconds(10));
     static final long BUDGET = 256L << 20;
 
     final EmbeddedChannel channel = new EmbeddedChannel();
