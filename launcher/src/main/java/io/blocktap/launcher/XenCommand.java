@@ -1,10 +1,6 @@
 package io.blocktap.launcher;
 
-import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Spec;
 
 /** The toolstack's part of Xen disks. */
 @Command(
@@ -25,26 +21,4 @@ import picocli.CommandLine.Spec;
             "  blocktap xen list",
             "  blocktap xen detach g1 xvda"
         })
-final class XenCommand implements Callable<Integer>, CommonOptions.Holder {
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
-
-    @Mixin
-    private final CommonOptions common = new CommonOptions();
-
-    @Override
-    public CommonOptions common() {
-        return common;
-    }
-
-    @Override
-    public Integer call() {
-        spec.commandLine()
-                .getErr()
-                .println("blocktap: say what to do; the commands are "
-                        + String.join(", ", spec.subcommands().keySet()));
-        spec.commandLine().getErr().println("blocktap: see 'blocktap xen --help'");
-        return Main.USAGE;
-    }
-}
+final class XenCommand extends CommandGroup {}
