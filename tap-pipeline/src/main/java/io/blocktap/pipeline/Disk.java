@@ -46,6 +46,7 @@ public final class Disk {
     private final AtomicLong sessionNumbers = new AtomicLong();
     private final List<RequestStream> streams = new ArrayList<>();
     private final Resizes resizes;
+    private final Backends backends;
     /** What stages hear of at this moment, on event loops: a session's begin or end, a new size. Guarded by the streams. */
     private int beingTold;
     // Held while the chain changes, which includes the opening of a stage and may take long; streams' lock never does.
@@ -54,7 +55,6 @@ public final class Disk {
     private volatile Admission admission;
     private volatile Geometry geometry;
     private volatile State state = State.SERVING;
-    private final Map<String, ControlMessage.Backend> backends = new ConcurrentHashMap<>();
 
     Disk(
             String name,
@@ -63,7 +63,8 @@ public final class Disk {
             TapLoops loops,
             EventLoop home,
             WorkerPool workers,
-            Resizes resizes) {
+            Resizes resizes,
+            Backends backends) {
         this.name = name;
         this.description = description;
         this.chain = chain;
@@ -73,6 +74,7 @@ public final class Disk {
         this.home = home;
         this.workers = workers;
         this.resizes = resizes;
+        this.backends = backends;
     }
 
     /** Returns the name: an export's name, a section of the config file. Empty for the only disk of a command line. */
@@ -226,27 +228,7 @@ public final class Disk {
 
     /** Returns the last news of each backend that may come and go, by the name of its stage; empty for a disk that has none. */
     public Map<String, ControlMessage.Backend> backends() {
-        return Map.copyOf(backends);
-    }
-
-    CompletableFuture<Void> backendChanged(ControlMessage.Backend news) {
-        backends.put(news.stage(), news);
-        return CompletableFuture.runAsync(() -> tellBackend(news), home);
-    }
-
-    private void tellBackend(ControlMessage.Backend news) {
-        try {
-            beginTelling();
-        } catch (RefusedException e) {
-            return; // the stages are about to be closed
-        }
-        try {
-            chain.control(news);
-        } catch (RefusedException e) {
-            Logs.DISK.warn("[{}] news of a backend can not be refused: {}", logName(), e.getMessage());
-        } finally {
-            told();
-        }
+        return backends.latest();
     }
 
     /** Asks to be told of every change of the geometry, from any thread. */
@@ -325,7 +307,7 @@ public final class Disk {
                 loops.group(),
                 home,
                 resizes.of(stage),
-                resizes::tell);
+                backends);
     }
 
     private void putIn(Chain.Link link, Chain old, Chain newChain) throws StageException {

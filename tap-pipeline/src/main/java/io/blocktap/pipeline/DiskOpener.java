@@ -44,20 +44,14 @@ public final class DiskOpener {
         List<Chain.Link> opened = new ArrayList<>();
         Geometry below = null;
         Resizes resizes = new Resizes();
+        Backends backends = new Backends();
         EventLoop home = loops.group().next();
         for (int i = stages.size() - 1; i >= 0; i--) {
             Stage stage = stages.get(i).stage();
             try {
                 below = stage.open(
                         new StageContext(
-                                name,
-                                names.get(i),
-                                workers,
-                                clock,
-                                loops.group(),
-                                home,
-                                resizes.of(stage),
-                                resizes::tell),
+                                name, names.get(i), workers, clock, loops.group(), home, resizes.of(stage), backends),
                         below);
             } catch (Throwable e) {
                 resizes.fail();
@@ -66,8 +60,9 @@ public final class DiskOpener {
             }
             opened.add(0, new Chain.Link(names.get(i), stage, below));
         }
-        Disk disk = new Disk(name, description, new Chain(opened), loops, home, workers, resizes);
+        Disk disk = new Disk(name, description, new Chain(opened), loops, home, workers, resizes, backends);
         resizes.begin(disk);
+        backends.begin(disk);
         return disk;
     }
 

@@ -4,7 +4,7 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Takes new sizes of a disk's stages up its chain, and news of their backends down it: one at a time, in the order in which they were told.
+ * Takes new sizes of a disk's stages up its chain: one at a time, in the order in which they were told.
  *
  * <p>Threads: told on any; carried out on the disk's home loop, where a stage that is confined to one loop has its hooks called.
  */
@@ -12,19 +12,10 @@ final class Resizes {
     private final CompletableFuture<Disk> opened = new CompletableFuture<>();
     /** The last one told, whether it has ended or not. Guarded by this. */
     private CompletableFuture<Void> last = CompletableFuture.completedFuture(null);
-    /** The last news of a backend. Guarded by this. */
-    private CompletableFuture<Void> lastNews = CompletableFuture.completedFuture(null);
 
     /** Returns the way by which a stage, opened or about to be, tells its size. */
     Resizer of(Stage stage) {
         return sizeBytes -> resize(stage, sizeBytes);
-    }
-
-    /** Takes news of backends to the disk, after those that came before. */
-    synchronized void tell(ControlMessage.Backend news) {
-        lastNews = lastNews.handle((ok, failure) -> opened)
-                .thenCompose(disk -> disk)
-                .thenCompose(disk -> disk.backendChanged(news));
     }
 
     /** From now on sizes can change; what was told before is carried out. */
