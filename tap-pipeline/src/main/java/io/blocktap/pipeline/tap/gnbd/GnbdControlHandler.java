@@ -13,20 +13,16 @@ import io.blocktap.pipeline.codec.gnbd.GnbdProtocolException;
 import io.blocktap.pipeline.codec.gnbd.GnbdText;
 import io.blocktap.pipeline.socket.ChannelMove;
 import io.blocktap.pipeline.socket.FaultLog;
+import io.blocktap.pipeline.socket.OpeningHandler;
 import io.blocktap.pipeline.socket.SocketReader;
-import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.Printable;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
-import io.netty.util.concurrent.Future;
-import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,18 +32,20 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: the channel's event loop.
  */
-final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
+final class GnbdControlHandler extends OpeningHandler {
     private final GnbdTap tap;
     private final SocketReader reader;
     private final String peer;
-    private ChannelHandlerContext ctx;
     private @Nullable ByteBuf received;
-    private @Nullable Future<?> timeout;
     /** The request is there; more bytes mean nothing. */
     private boolean answered;
 
-    @SuppressWarnings("NullAway.Init")
     GnbdControlHandler(GnbdTap tap, SocketReader reader, String peer) {
+        super(
+                tap.server(),
+                "gnbd " + peer,
+                tap.settings().controlTime(),
+                "its control request took more than %d ms (control-timeout)");
         this.tap = tap;
         this.reader = reader;
         this.peer = peer;
@@ -56,70 +54,17 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
     // ---- life
 
     @Override
-    public void handlerAdded(ChannelHandlerContext newCtx) {
-        ctx = newCtx;
-    }
-
-    @Override
-    public void channelActive(ChannelHandlerContext unused) {
-        Channel channel = ctx.channel();
-        long millis = tap.settings().controlTime().toMillis();
-        timeout = channel.eventLoop()
-                .schedule(
-                        () -> {
-                            tell(
-                                    FaultLog.Kind.SILENT,
-                                    "closed, its control request took more than " + millis + " ms (control-timeout)");
-                            channel.close();
-                        },
-                        millis,
-                        TimeUnit.MILLISECONDS);
-        ctx.fireChannelActive();
-    }
-
-    @Override
-    public void channelInactive(ChannelHandlerContext unused) {
+    protected void goAway() {
         end();
-        ctx.fireChannelInactive();
+        ctx().close();
     }
 
     @Override
-    public void userEventTriggered(ChannelHandlerContext unused, Object event) {
-        if (event == TransmissionHandler.CLOSE) {
-            end();
-            ctx.close();
-        } else {
-            ctx.fireUserEventTriggered(event);
-        }
-    }
-
-    @Override
-    public void exceptionCaught(ChannelHandlerContext unused, Throwable cause) {
-        if (cause instanceof IOException) {
-            GnbdTap.LOG.debug("gnbd {}: the connection is gone: {}", peer, cause.getMessage());
-        } else {
-            GnbdTap.LOG.error("gnbd {}: closed after an unexpected error", peer, cause);
-        }
-        end();
-        ctx.close();
-    }
-
-    private void tell(FaultLog.Kind kind, String what) {
-        tap.server().faults().tell(kind, "gnbd " + peer, what);
-    }
-
-    private void end() {
+    protected void drop() {
         answered = true;
-        stopTimeout();
         if (received != null) {
             received.release();
             received = null;
-        }
-    }
-
-    private void stopTimeout() {
-        if (timeout != null) {
-            timeout.cancel(false);
         }
     }
 
@@ -140,7 +85,7 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
     private void gather(ByteBuf bytes) {
         ByteBuf all = received;
         if (all == null) {
-            all = ctx.alloc().directBuffer(GnbdControl.MAX_BYTES, GnbdControl.MAX_BYTES);
+            all = ctx().alloc().directBuffer(GnbdControl.MAX_BYTES, GnbdControl.MAX_BYTES);
             received = all;
         }
         all.writeBytes(bytes, Math.min(bytes.readableBytes(), all.writableBytes()));
@@ -155,7 +100,7 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
         } catch (GnbdProtocolException e) {
             tell(FaultLog.Kind.PROTOCOL, e.getMessage() + "; the connection is closed");
             end();
-            ctx.close();
+            ctx().close();
         }
     }
 
@@ -222,11 +167,11 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
     }
 
     private ByteBuf status(int errno) {
-        return ctx.alloc().directBuffer(Integer.BYTES).writeInt(errno);
+        return ctx().alloc().directBuffer(Integer.BYTES).writeInt(errno);
     }
 
     private ByteBuf list(int sizeBytes) {
-        return ctx.alloc()
+        return ctx().alloc()
                 .directBuffer(2 * Integer.BYTES + sizeBytes)
                 .writeInt(0)
                 .writeInt(sizeBytes);
@@ -244,16 +189,16 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                     FaultLog.Kind.REFUSED,
                     "closed, " + GnbdSessions.MAX_WAITING
                             + " others wait already until requests of ended sessions are answered");
-            ctx.close();
+            ctx().close();
             return;
         }
         done.whenComplete((errno, never) -> sessions.endWaiting())
                 .thenAcceptAsync(
-                        errno -> closeAfter(status(errno)), ctx.channel().eventLoop());
+                        errno -> closeAfter(status(errno)), ctx().channel().eventLoop());
     }
 
     private void closeAfter(ByteBuf last) {
-        ctx.writeAndFlush(last).addListener(ChannelFutureListener.CLOSE);
+        ctx().writeAndFlush(last).addListener(ChannelFutureListener.CLOSE);
     }
 
     // ---- login
@@ -263,7 +208,8 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
             refuse(request, Gnbd.EINVAL, "version " + request.version() + ", the server has " + Gnbd.VERSION);
             return;
         }
-        GnbdSession session = tap.sessions().admit(node(request), request.timestamp(), request.device(), ctx.channel());
+        GnbdSession session =
+                tap.sessions().admit(node(request), request.timestamp(), request.device(), ctx().channel());
         if (session == null) {
             refuse(request, Gnbd.EPERM, "the node is fenced");
             return;
@@ -274,21 +220,18 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
             refuse(request, Gnbd.ENODEV, disk == null ? "no such export" : "the server is going down");
             return;
         }
-        EventLoop loop = disk.loopFor(ctx.channel().eventLoop());
-        if (loop == ctx.channel().eventLoop()) {
+        EventLoop loop = disk.loopFor(ctx().channel().eventLoop());
+        if (loop == ctx().channel().eventLoop()) {
             connect(request, session, disk);
         } else {
-            ChannelMove.to(loop, ctx.channel(), () -> arrive(request, session, disk), cause -> {
-                GnbdTap.LOG.warn("gnbd {}: closed, it could not change its event loop", peer, cause);
-                ctx.channel().close();
-            });
+            ChannelMove.to(loop, ctx().channel(), () -> arrive(request, session, disk), this::failedToMove);
         }
     }
 
     private void arrive(GnbdControl request, GnbdSession session, Disk disk) {
-        if (ctx.channel().isOpen()) {
+        if (ctx().channel().isOpen()) {
             connect(request, session, disk);
-            ctx.channel().config().setAutoRead(true);
+            ctx().channel().config().setAutoRead(true);
         }
     }
 
@@ -297,14 +240,14 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
                 FaultLog.Kind.REFUSED,
                 "node " + Printable.of(request.node()) + ": login to '" + Printable.of(request.device()) + "' refused: "
                         + reason);
-        ByteBuf reply = ctx.alloc().directBuffer(GnbdLoginReply.BYTES);
+        ByteBuf reply = ctx().alloc().directBuffer(GnbdLoginReply.BYTES);
         GnbdLoginReply.refusal(errno).append(reply);
         closeAfter(reply);
     }
 
     private void connect(GnbdControl request, GnbdSession session, Disk disk) {
         if (!session.begin()) {
-            ctx.close(); // a KILL_GSERV or FENCE was faster
+            ctx().close(); // a KILL_GSERV or FENCE was faster
             return;
         }
         Session accepted;
@@ -317,11 +260,11 @@ final class GnbdControlHandler extends ChannelInboundHandlerAdapter {
             return;
         }
         stopTimeout();
-        Channel channel = ctx.channel();
+        Channel channel = ctx().channel();
         Geometry geometry = disk.geometry();
-        ByteBuf reply = ctx.alloc().directBuffer(GnbdLoginReply.BYTES);
+        ByteBuf reply = ctx().alloc().directBuffer(GnbdLoginReply.BYTES);
         new GnbdLoginReply(GnbdTransmissionHandler.sectors(geometry), 0, 0).append(reply);
-        ctx.writeAndFlush(reply, ctx.voidPromise());
+        ctx().writeAndFlush(reply, ctx().voidPromise());
         GnbdTransmissionHandler transmission = new GnbdTransmissionHandler(
                 geometry,
                 tap.settings(),

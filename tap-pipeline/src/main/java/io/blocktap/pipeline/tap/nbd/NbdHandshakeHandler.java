@@ -12,19 +12,15 @@ import io.blocktap.pipeline.codec.nbd.NbdOptionReply;
 import io.blocktap.pipeline.codec.nbd.NbdProtocolException;
 import io.blocktap.pipeline.socket.ChannelMove;
 import io.blocktap.pipeline.socket.FaultLog;
+import io.blocktap.pipeline.socket.OpeningHandler;
 import io.blocktap.pipeline.socket.SocketReader;
-import io.blocktap.pipeline.socket.TransmissionHandler;
 import io.blocktap.transport.Printable;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
-import io.netty.util.concurrent.Future;
-import java.io.IOException;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,20 +31,22 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: the channel's event loop.
  */
-final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
+final class NbdHandshakeHandler extends OpeningHandler {
     private final NbdTap tap;
     private final SocketReader reader;
     private final String peer;
     private final NbdOptionDecoder decoder = new NbdOptionDecoder();
-    private ChannelHandlerContext ctx;
     private @Nullable ByteBuf received;
-    private @Nullable Future<?> timeout;
     private boolean moving;
     private String lastRefusal = "";
     private boolean ended;
 
-    @SuppressWarnings("NullAway.Init")
     NbdHandshakeHandler(NbdTap tap, SocketReader reader, String peer) {
+        super(
+                tap.server(),
+                "nbd " + peer,
+                tap.limits().handshakeTime(),
+                "it did not choose a disk within %d ms (handshake-timeout)");
         this.tap = tap;
         this.reader = reader;
         this.peer = peer;
@@ -57,65 +55,21 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
     // ---- life
 
     @Override
-    public void handlerAdded(ChannelHandlerContext newCtx) {
-        ctx = newCtx;
-    }
-
-    @Override
     public void channelActive(ChannelHandlerContext unused) {
-        ByteBuf greeting = ctx.alloc().directBuffer();
+        ByteBuf greeting = ctx().alloc().directBuffer();
         NbdOptionReply.greeting(greeting);
-        ctx.writeAndFlush(greeting, ctx.voidPromise());
-        Channel channel = ctx.channel();
-        long millis = tap.limits().handshakeTime().toMillis();
-        timeout = channel.eventLoop()
-                .schedule(
-                        () -> {
-                            tell(
-                                    FaultLog.Kind.SILENT,
-                                    "closed, it did not choose a disk within " + millis + " ms (handshake-timeout)");
-                            channel.close();
-                        },
-                        millis,
-                        TimeUnit.MILLISECONDS);
-        ctx.fireChannelActive();
+        ctx().writeAndFlush(greeting, ctx().voidPromise());
+        super.channelActive(unused);
     }
 
     @Override
-    public void channelInactive(ChannelHandlerContext unused) {
-        end();
-        ctx.fireChannelInactive();
+    protected void goAway() {
+        closeAfter(ctx().alloc().directBuffer());
     }
 
     @Override
-    public void userEventTriggered(ChannelHandlerContext unused, Object event) {
-        if (event == TransmissionHandler.CLOSE) {
-            closeAfter(ctx.alloc().directBuffer());
-        } else {
-            ctx.fireUserEventTriggered(event);
-        }
-    }
-
-    @Override
-    public void exceptionCaught(ChannelHandlerContext unused, Throwable cause) {
-        if (cause instanceof IOException) {
-            NbdTap.LOG.debug("nbd {}: the connection is gone: {}", peer, cause.getMessage());
-        } else {
-            NbdTap.LOG.error("nbd {}: closed after an unexpected error", peer, cause);
-        }
-        end();
-        ctx.close();
-    }
-
-    private void tell(FaultLog.Kind kind, String what) {
-        tap.server().faults().tell(kind, "nbd " + peer, what);
-    }
-
-    private void end() {
+    protected void drop() {
         ended = true;
-        if (timeout != null) {
-            timeout.cancel(false);
-        }
         if (received != null) {
             received.release();
             received = null;
@@ -124,7 +78,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
 
     private void closeAfter(ByteBuf last) {
         end();
-        ctx.writeAndFlush(last).addListener(ChannelFutureListener.CLOSE);
+        ctx().writeAndFlush(last).addListener(ChannelFutureListener.CLOSE);
     }
 
     // ---- options
@@ -163,7 +117,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         } catch (NbdProtocolException e) {
             tell(FaultLog.Kind.PROTOCOL, e.getMessage() + "; the connection is closed");
             end();
-            ctx.close();
+            ctx().close();
         }
     }
 
@@ -172,7 +126,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
             onExport(option.number(), wanted);
             return;
         }
-        ByteBuf reply = ctx.alloc().directBuffer();
+        ByteBuf reply = ctx().alloc().directBuffer();
         if (option.request() instanceof NbdOption.Wrong wrong) {
             NbdOptionReply.error(reply, option.number(), wrong.replyType(), wrong.message());
         } else if (option.request() instanceof NbdOption.Abort) {
@@ -187,7 +141,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
             }
             NbdOptionReply.ack(reply, option.number());
         }
-        ctx.writeAndFlush(reply, ctx.voidPromise());
+        ctx().writeAndFlush(reply, ctx().voidPromise());
     }
 
     /** The stages' names only: paths and secrets in their options are no client's business. */
@@ -213,14 +167,14 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         }
         Disk disk = found.get();
         if (option == Nbd.OPT_INFO) {
-            ByteBuf reply = ctx.alloc().directBuffer();
+            ByteBuf reply = ctx().alloc().directBuffer();
             NbdOptionReply.infos(reply, option, describe(disk), wanted);
             NbdOptionReply.ack(reply, option);
-            ctx.writeAndFlush(reply, ctx.voidPromise());
+            ctx().writeAndFlush(reply, ctx().voidPromise());
             return;
         }
-        EventLoop loop = disk.loopFor(ctx.channel().eventLoop());
-        if (loop == ctx.channel().eventLoop()) {
+        EventLoop loop = disk.loopFor(ctx().channel().eventLoop());
+        if (loop == ctx().channel().eventLoop()) {
             connect(option, wanted, disk);
         } else {
             moveTo(loop, () -> connect(option, wanted, disk));
@@ -239,23 +193,20 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         if (option == Nbd.OPT_EXPORT_NAME) {
             // This option has no reply that could say why.
             end();
-            ctx.close();
+            ctx().close();
             return;
         }
-        ByteBuf reply = ctx.alloc().directBuffer();
+        ByteBuf reply = ctx().alloc().directBuffer();
         NbdOptionReply.error(reply, option, type, reason);
-        ctx.writeAndFlush(reply, ctx.voidPromise());
+        ctx().writeAndFlush(reply, ctx().voidPromise());
     }
 
     // ---- to another loop
 
     private void moveTo(EventLoop loop, Runnable then) {
         moving = true;
-        Channel channel = ctx.channel();
-        ChannelMove.to(loop, channel, () -> arrive(then), cause -> {
-            NbdTap.LOG.warn("nbd {}: closed, it could not change its event loop", peer, cause);
-            channel.close();
-        });
+        Channel channel = ctx().channel();
+        ChannelMove.to(loop, channel, () -> arrive(then), this::failedToMove);
     }
 
     private void arrive(Runnable then) {
@@ -266,7 +217,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         then.run();
         haggle();
         if (!ended) {
-            ctx.channel().config().setAutoRead(true);
+            ctx().channel().config().setAutoRead(true);
         }
     }
 
@@ -284,14 +235,14 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
             return;
         }
         NbdExport export = describe(disk);
-        ByteBuf reply = ctx.alloc().directBuffer();
+        ByteBuf reply = ctx().alloc().directBuffer();
         if (option == Nbd.OPT_EXPORT_NAME) {
             NbdOptionReply.exportName(reply, export, decoder.isNoZeroes());
         } else {
             NbdOptionReply.infos(reply, option, export, wanted);
             NbdOptionReply.ack(reply, option);
         }
-        ctx.writeAndFlush(reply, ctx.voidPromise());
+        ctx().writeAndFlush(reply, ctx().voidPromise());
         transmit(session, export);
     }
 
@@ -299,7 +250,7 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         ByteBuf rest = received;
         received = null;
         end();
-        Channel channel = ctx.channel();
+        Channel channel = ctx().channel();
         ChainHandler chain = new ChainHandler(session);
         NbdTransmissionHandler transmission = new NbdTransmissionHandler(
                 export,
@@ -311,8 +262,8 @@ final class NbdHandshakeHandler extends ChannelInboundHandlerAdapter {
         channel.pipeline().addLast("transmission", transmission).addLast("chain", chain);
         transmission.start(chain.stream(), reader, tap.server().largeRequests());
         if (rest != null && rest.isReadable()) {
-            ctx.fireChannelRead(rest);
-            ctx.fireChannelReadComplete();
+            ctx().fireChannelRead(rest);
+            ctx().fireChannelReadComplete();
         } else if (rest != null) {
             rest.release();
         }
