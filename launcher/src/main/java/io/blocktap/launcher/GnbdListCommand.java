@@ -12,6 +12,7 @@ import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.util.List;
@@ -68,6 +69,11 @@ final class GnbdListCommand implements Callable<Integer>, CommonOptions.Holder {
         } catch (EOFException e) {
             throw new FailedException(
                     "gnbd list: " + where + " closed before its list was complete; is it a GNBD server?", e);
+        } catch (ConnectException e) {
+            throw new FailedException(
+                    "gnbd list: " + where
+                            + ": connection refused; does the server run, and listen on this port (--port)?",
+                    e);
         } catch (IOException | GnbdProtocolException e) {
             String reason = e.getMessage() == null ? e.toString() : e.getMessage();
             throw new FailedException("gnbd list: " + where + ": " + reason, e);
@@ -87,7 +93,8 @@ final class GnbdListCommand implements Callable<Integer>, CommonOptions.Holder {
     private List<GnbdExport> ask() throws IOException, GnbdProtocolException {
         InetSocketAddress address = new InetSocketAddress(host, port);
         if (address.isUnresolved()) {
-            throw new IOException("this host name is not known; write the server's name or address");
+            throw new IOException(
+                    "this host name is not known; write the server's name or address, and its port by --port");
         }
         try (Socket socket = new Socket()) {
             socket.connect(address, TIMEOUT_MILLIS);
