@@ -191,9 +191,6 @@ public class RegionBuf extends AbstractByteBuf {
     /** One bulk copy of zeroes where the inherited method stores eight bytes at a time. */
     @Override
     public ByteBuf setZero(int index, int lengthBytes) {
-        if (lengthBytes == 0) {
-            return this; // unchecked, as the inherited method
-        }
         checkIndex(index, lengthBytes);
         for (int done = 0; done < lengthBytes; done += ZEROES.capacity()) {
             region.put(at(index + done), ZEROES, 0, Math.min(ZEROES.capacity(), lengthBytes - done));
