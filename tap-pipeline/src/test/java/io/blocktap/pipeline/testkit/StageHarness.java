@@ -41,6 +41,8 @@ public final class StageHarness implements AutoCloseable {
     private final Disk disk;
     private final List<TestClient> clients = new ArrayList<>();
     private boolean drained;
+    /** What frontends have been told; streams take requests of that size. */
+    private volatile long toldBytes;
 
     private StageHarness(EventLoopGroup group, Stage... stages) throws Exception {
         loops = new TapLoops(group, 1L << 30);
@@ -51,6 +53,7 @@ public final class StageHarness implements AutoCloseable {
         }
         try {
             disk = new DiskOpener(loops, workers, InstantSource.system()).open("test", "test", unopened);
+            disk.onGeometryChange(now -> toldBytes = now.sizeBytes());
             clients.add(TestClient.connect(disk, disk.loopFor(loops.group().next())));
         } catch (Throwable t) {
             workers.close();
@@ -91,6 +94,11 @@ public final class StageHarness implements AutoCloseable {
     /** Returns the disk. */
     public Disk disk() {
         return disk;
+    }
+
+    /** Returns the size in bytes that frontends were told last, 0 before any change: what lies below it may be asked for, unlike that of a geometry that is seen before all streams have it. */
+    public long toldSizeBytes() {
+        return toldBytes;
     }
 
     /** Returns the pool that the stages use. */

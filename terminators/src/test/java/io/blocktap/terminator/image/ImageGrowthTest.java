@@ -63,7 +63,7 @@ class ImageGrowthTest {
     }
 
     private static void awaitSize(StageHarness harness, long bytes) {
-        await().atMost(SOON).until(() -> harness.disk().geometry().sizeBytes() == bytes);
+        await().atMost(SOON).until(() -> harness.toldSizeBytes() == bytes);
     }
 
     @ParameterizedTest
