@@ -226,6 +226,44 @@ public final class RequestStream {
         walkDown(request, request.ceiling);
     }
 
+    /**
+     * Sends a request of {@link #newRequestBelow} to something of the stage's own, a file for example, instead of the stages below. Nothing is checked: what is asked for is in the target's terms. The
+     * answer comes to the listener, perhaps before this returns. On the loop only.
+     *
+     * @param target answers it, now or later; it does not pass it on
+     */
+    public void submitTo(RequestHook target, BlockRequest request) {
+        BlockRequest parent = request.parent();
+        inFlight++;
+        request.begin(parent.chain, ++submitted);
+        if (request.chain != chain) {
+            useAgain(request.chain);
+        }
+        request.ceiling = parent.position;
+        request.position = parent.position;
+        Verdict verdict;
+        try {
+            verdict = target.onRequest(request);
+        } catch (Throwable t) {
+            failedHook(request, "own request", t);
+            answer(request);
+            return;
+        }
+        if (request.state != BlockRequest.WALKING) {
+            if (request.state != BlockRequest.ANSWERED_IN_HOOK) {
+                request.response().setStatus(BlockStatus.UNSUPPORTED); // nothing stands below that it could go on to
+            }
+            answer(request);
+        } else if (verdict == Verdict.STOLEN) {
+            request.state = BlockRequest.STOLEN;
+        } else {
+            if (verdict == Verdict.PASS) {
+                request.response().setStatus(BlockStatus.UNSUPPORTED);
+            }
+            answer(request);
+        }
+    }
+
     private void walkDown(BlockRequest request, int from) {
         Chain itsChain = request.chain;
         int length = itsChain.length();

@@ -1,5 +1,6 @@
 package io.blocktap.pipeline.file;
 
+import com.sun.jna.Pointer;
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.transport.memory.MappedRegion;
@@ -40,6 +41,14 @@ public final class BlockFile implements AutoCloseable {
         DIRECT
     }
 
+    /** What is read behind the end of the file. */
+    public enum PastEnd {
+        /** Nothing: it was cut short. */
+        FAILS,
+        /** Zeroes, as of a hole. */
+        ZEROES
+    }
+
     /** What becomes of the storage of a zeroed range. */
     public enum Allocation {
         /** It may be given back. */
@@ -62,13 +71,15 @@ public final class BlockFile implements AutoCloseable {
     private final OpenFile file;
     private final GroupSync syncs;
     private final FileSpace space;
+    private final PastEnd pastEnd;
     private final AtomicLong failures = new AtomicLong();
     private volatile boolean dsyncRefused;
     private volatile boolean nowaitReadRefused;
     private volatile boolean nowaitWriteRefused;
 
-    private BlockFile(OpenFile file, MappedRegion zeroes) {
+    private BlockFile(OpenFile file, MappedRegion zeroes, PastEnd pastEnd) {
         this.file = file;
+        this.pastEnd = pastEnd;
         this.syncs = new GroupSync(file.path(), file.syncs());
         this.space = new FileSpace(this, zeroes);
     }
@@ -80,9 +91,15 @@ public final class BlockFile implements AutoCloseable {
      * @throws StageException in words for the user
      */
     public static BlockFile open(Path path, Access access, Caching caching, long createBytes) throws StageException {
+        return open(path, access, caching, createBytes, PastEnd.FAILS);
+    }
+
+    /** As {@link #open(Path, Access, Caching, long)}, for a file whose length is not that of what is in it. */
+    public static BlockFile open(Path path, Access access, Caching caching, long createBytes, PastEnd pastEnd)
+            throws StageException {
         OpenFile file = new FileOpener(path, access, caching, createBytes).open();
         try {
-            return new BlockFile(file, MappedRegion.anonymous(FileSpace.ZEROES_BYTES));
+            return new BlockFile(file, MappedRegion.anonymous(FileSpace.ZEROES_BYTES), pastEnd);
         } catch (NativeException e) {
             file.close();
             throw new StageException(path + ": " + e.getMessage(), e);
@@ -198,6 +215,10 @@ public final class BlockFile implements AutoCloseable {
         long done = 0;
         while (done < needed) {
             long result = Libc.readAt(by, address + done, length - done, offset + done);
+            if (result == 0 && pastEnd == PastEnd.ZEROES) {
+                new Pointer(address + done).setMemory(0, length - done, (byte) 0);
+                return BlockStatus.OK;
+            }
             if (result == 0) {
                 return failed("read", offset + done, "the file ends at " + currentSizeBytes() + ", it was cut short");
             }

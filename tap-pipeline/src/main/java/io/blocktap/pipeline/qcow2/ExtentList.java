@@ -1,0 +1,57 @@
+package io.blocktap.pipeline.qcow2;
+
+import java.util.Arrays;
+
+/** Runs of host clusters, in the order in which they came; one that goes on where the last one ends lengthens that. */
+final class ExtentList {
+    private long[] words = new long[16];
+    private int count;
+
+    int size() {
+        return count;
+    }
+
+    boolean isEmpty() {
+        return count == 0;
+    }
+
+    /** Returns the first cluster's number. */
+    long first(int index) {
+        return words[2 * index];
+    }
+
+    /** Returns the number of clusters. */
+    long length(int index) {
+        return words[2 * index + 1];
+    }
+
+    void add(long firstCluster, long length) {
+        if (count > 0 && first(count - 1) + length(count - 1) == firstCluster) {
+            words[2 * count - 1] += length;
+            return;
+        }
+        if (2 * count == words.length) {
+            words = Arrays.copyOf(words, 2 * words.length);
+        }
+        words[2 * count] = firstCluster;
+        words[2 * count + 1] = length;
+        count++;
+    }
+
+    /** Returns the last cluster of the last run. */
+    long lastCluster() {
+        return first(count - 1) + length(count - 1) - 1;
+    }
+
+    void removeLastCluster() {
+        if (--words[2 * count - 1] == 0) {
+            count--;
+        }
+    }
+
+    void addAll(ExtentList other) {
+        for (int i = 0; i < other.count; i++) {
+            add(other.first(i), other.length(i));
+        }
+    }
+}

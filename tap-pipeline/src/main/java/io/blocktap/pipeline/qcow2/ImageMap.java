@@ -1,0 +1,589 @@
+package io.blocktap.pipeline.qcow2;
+
+import io.blocktap.pipeline.BlockStatus;
+import io.netty.util.collection.LongObjectHashMap;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where each cluster of the disk is, and what has changed of that since the last checkpoint.
+ *
+ * <p>A change is made here when the data that it stands for have been written, never before; so a checkpoint that takes the changes, makes the data stable and then writes the changes can not show a cluster
+ * that was not written.
+ *
+ * <p>Threads: {@link #lookup} and the epochs on any, without waiting; changes under this object's monitor, which is held for some memory accesses and never for I/O.
+ */
+final class ImageMap {
+    /** What became of a try to change something. */
+    enum Attempt {
+        /** It can be done now, or was done. */
+        DONE,
+        /** The map has changed: look again. */
+        LOOK_AGAIN,
+        /** The operation is woken when it is worth another try. */
+        WAIT,
+        /** No room, not even after a checkpoint. */
+        NO_SPACE,
+        /** The image is damaged here. */
+        BAD
+    }
+
+    /** What a map needs done that may wait. Must not wait itself. */
+    interface Worker {
+        /** Has a table loaded, and {@link #loaded} or {@link #notLoaded} called. */
+        void load(int l1Index, long hostOffset);
+
+        /** Has a checkpoint made soon. */
+        void checkpoint();
+
+        /** Has the storage of clusters that nobody uses any more given back, and then {@link #reclaimed} called. */
+        void reclaim(ExtentList extents);
+    }
+
+    /** So many changes at most are kept before a checkpoint is made that nobody has asked for. */
+    private static final int MANY_CHANGES = 1 << 14;
+    /** So many entries at most are changed at a time. */
+    private static final int STEP_ENTRIES = 1 << 13;
+
+    private final Layout layout;
+    private final TableCache tables;
+    private final HostSpace space;
+    private final IoEpochs epochs = new IoEpochs();
+    private final Worker worker;
+    private final LongObjectHashMap<Allocation> pending = new LongObjectHashMap<>();
+    private final LongObjectHashMap<Waiters> loading = new LongObjectHashMap<>();
+    private final Waiters afterCheckpoint = new Waiters();
+    private final Waiters afterReclaim = new Waiters();
+    private final List<L2Table> dirtyTables = new ArrayList<>();
+    /** Those whose changes a checkpoint is writing. */
+    private final List<L2Table> writing = new ArrayList<>();
+
+    private Changes changes = new Changes();
+    private ExtentList unmapped = new ExtentList();
+    private @Nullable ExtentList emptying;
+    private int emptyingSlot;
+    private int reclaims;
+    private boolean areDropsOnTheirWay;
+    private boolean isCheckpointAsked;
+    private volatile boolean hasChanges;
+
+    ImageMap(Layout layout, TableCache tables, HostSpace space, Worker worker) {
+        this.layout = layout;
+        this.tables = tables;
+        this.space = space;
+        this.worker = worker;
+    }
+
+    // ---- without the monitor
+
+    /** Returns a cluster's entry, {@link TableCache#MISS} or {@link TableCache#BAD}. Enter an epoch before, and leave it when its host cluster is not used any more. */
+    long lookup(long cluster) {
+        return tables.lookup(cluster);
+    }
+
+    int enter() {
+        return epochs.enter();
+    }
+
+    void leave(int slot) {
+        if (epochs.leave(slot)) {
+            epochHasEmptied();
+        }
+    }
+
+    /** Returns whether something would be written by a checkpoint, or is being. */
+    boolean hasChanges() {
+        return hasChanges;
+    }
+
+    // ---- tables
+
+    /** Has the operation woken when the table of a cluster is in memory, unless it is. */
+    synchronized Attempt await(Operation operation, long cluster) {
+        int l1Index = layout.l1Index(cluster);
+        if (tables.get(l1Index) != null || tables.l1(l1Index) == Entry.UNALLOCATED) {
+            return Attempt.LOOK_AGAIN;
+        }
+        Waiters waiters = loading.get(l1Index);
+        if (waiters == null) {
+            if (tables.isFull()) {
+                return awaitCheckpoint(operation);
+            }
+            waiters = new Waiters();
+            loading.put(l1Index, waiters);
+            worker.load(l1Index, Entry.host(tables.l1(l1Index)));
+        }
+        waiters.add(operation);
+        return Attempt.WAIT;
+    }
+
+    private Attempt awaitCheckpoint(Operation operation) {
+        afterCheckpoint.add(operation);
+        askForCheckpoint();
+        return Attempt.WAIT;
+    }
+
+    private void askForCheckpoint() {
+        if (!isCheckpointAsked) {
+            isCheckpointAsked = true;
+            worker.checkpoint();
+        }
+    }
+
+    /** A table has been read. Returns how many of its entries are bad. On a worker. */
+    int loaded(int l1Index, long hostOffset, ByteBuffer content) {
+        long[] entries = new long[layout.l2Entries()];
+        long end;
+        synchronized (this) {
+            end = space.end();
+        }
+        int bad = 0;
+        for (int i = 0; i < entries.length; i++) {
+            long entry = content.getLong(i * Long.BYTES);
+            if (entry != Entry.UNALLOCATED && isBad(entry, end)) {
+                entry = TableCache.BAD;
+                bad++;
+            }
+            entries[i] = entry;
+        }
+        L2Table table = new L2Table(l1Index, hostOffset, entries);
+        table.hasBadEntries = bad > 0;
+        Operation waiting;
+        synchronized (this) {
+            tables.put(table);
+            waiting = takeLoaders(l1Index);
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+        return bad;
+    }
+
+    void notLoaded(int l1Index, BlockStatus status) {
+        Operation waiting;
+        synchronized (this) {
+            waiting = takeLoaders(l1Index);
+        }
+        Waiters.wake(waiting, status);
+    }
+
+    private @Nullable Operation takeLoaders(int l1Index) {
+        Waiters waiters = loading.remove(l1Index);
+        return waiters == null ? null : waiters.takeAll();
+    }
+
+    private boolean isBad(long entry, long endCluster) {
+        if (Entry.isCompressed(entry)) {
+            return (entry & Entry.COPIED) != 0 || layout.cluster(CompressedExtent.offset(entry, layout)) >= endCluster;
+        }
+        long host = Entry.host(entry);
+        return (entry & Entry.RESERVED) != 0
+                || layout.offsetInCluster(host) != 0
+                || layout.cluster(host) >= endCluster
+                || host == 0 && (entry & Entry.COPIED) != 0;
+    }
+
+    // ---- writes
+
+    /**
+     * Takes host clusters for clusters that can not be written in place.
+     *
+     * @param last the last cluster that the operation wants to write, in a row from the first
+     * @param into filled if this is DONE
+     */
+    synchronized Attempt allocate(Operation operation, long cluster, long last, Allocation into) {
+        int l1Index = layout.l1Index(cluster);
+        L2Table table = tables.get(l1Index);
+        if (table == null && tables.l1(l1Index) != Entry.UNALLOCATED) {
+            return await(operation, cluster);
+        }
+        Allocation before = pending.get(cluster);
+        if (before != null) {
+            before.waiters.add(operation);
+            return Attempt.WAIT;
+        }
+        if (table != null && (table.hasBadEntries || Entry.isInPlace(table.get(layout.l2Index(cluster))))) {
+            return table.hasBadEntries ? Attempt.BAD : Attempt.LOOK_AGAIN;
+        }
+        if (table == null && tables.isFull()) {
+            return awaitCheckpoint(operation);
+        }
+        long first = space.take(runToAllocate(table, cluster, last));
+        if (first < 0) {
+            return awaitSpace(operation);
+        }
+        into.isFresh = space.isFresh();
+        into.firstHost = first;
+        into.clusters = (int) space.granted();
+        into.firstCluster = cluster;
+        into.table = tableToChange(l1Index);
+        into.table.pins++;
+        into.firstEntry = into.table.get(layout.l2Index(cluster));
+        into.lastEntry = into.table.get(layout.l2Index(cluster + into.clusters - 1));
+        for (int i = 0; i < into.clusters; i++) {
+            pending.put(cluster + i, into);
+        }
+        return Attempt.DONE;
+    }
+
+    /** Has the operation woken when clusters that were dropped can be had, if there are any. */
+    private Attempt awaitSpace(Operation operation) {
+        if (changes.hasDrops()) {
+            return awaitCheckpoint(operation);
+        }
+        if (areDropsOnTheirWay || reclaims > 0 || emptying != null || !unmapped.isEmpty()) {
+            afterReclaim.add(operation);
+            return Attempt.WAIT;
+        }
+        return Attempt.NO_SPACE;
+    }
+
+    /** Returns how many clusters from the first on need host clusters, are not waited for by others, and stand in the same table. */
+    private int runToAllocate(@Nullable L2Table table, long cluster, long last) {
+        int index = layout.l2Index(cluster);
+        int most = (int) Math.min(last - cluster + 1, layout.l2Entries() - index);
+        int run = 1;
+        while (run < most
+                && !pending.containsKey(cluster + run)
+                && (table == null || !Entry.isInPlace(table.get(index + run)))) {
+            run++;
+        }
+        return run;
+    }
+
+    /** Returns a table that may be changed: makes it if there is none, and copies it to a place of its own if it is shared. */
+    private L2Table tableToChange(int l1Index) {
+        L2Table table = tables.get(l1Index);
+        long l1Entry = tables.l1(l1Index);
+        if (table != null && (l1Entry & Entry.COPIED) != 0) {
+            return table;
+        }
+        long host = space.takeForTable();
+        changes.used.add(host, 1);
+        if (table == null) {
+            table = new L2Table(l1Index, layout.startOf(host), new long[layout.l2Entries()]);
+            tables.put(table);
+        } else {
+            changes.dropped.add(layout.cluster(table.hostOffset), 1);
+            table.hostOffset = layout.startOf(host);
+        }
+        markDirty(table, 0, table.length());
+        tables.setL1(l1Index, Entry.data(table.hostOffset));
+        return table;
+    }
+
+    private void markDirty(L2Table table, int firstIndex, int endIndex) {
+        if (table.dirtyPages.isEmpty()) {
+            dirtyTables.add(table);
+        }
+        int words = layout.pageBytes() / Long.BYTES;
+        table.dirtyPages.set(firstIndex / words, (endIndex - 1) / words + 1);
+        hasChanges = true;
+    }
+
+    /** The data have been written: from now on they are the clusters' content. */
+    void link(Allocation allocation) {
+        Operation waiting;
+        synchronized (this) {
+            L2Table table = java.util.Objects.requireNonNull(allocation.table);
+            int index = layout.l2Index(allocation.firstCluster);
+            for (int i = 0; i < allocation.clusters; i++) {
+                long former = table.get(index + i);
+                table.set(index + i, Entry.data(layout.startOf(allocation.firstHost + i)));
+                drop(former);
+            }
+            changes.used.add(allocation.firstHost, allocation.clusters);
+            markDirty(table, index, index + allocation.clusters);
+            waiting = end(allocation);
+            checkpointIfMany();
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+    }
+
+    /** The data could not be written: the clusters stay what they are. */
+    void abort(Allocation allocation) {
+        Operation waiting;
+        synchronized (this) {
+            space.giveBack(allocation.firstHost, allocation.clusters);
+            waiting = end(allocation);
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+    }
+
+    private @Nullable Operation end(Allocation allocation) {
+        for (int i = 0; i < allocation.clusters; i++) {
+            pending.remove(allocation.firstCluster + i);
+        }
+        java.util.Objects.requireNonNull(allocation.table).pins--;
+        allocation.table = null;
+        return allocation.waiters.takeAll();
+    }
+
+    private void drop(long former) {
+        if (Entry.isCompressed(former)) {
+            changes.dropCompressed(former);
+        } else if (Entry.host(former) != 0) {
+            changes.dropped.add(layout.cluster(Entry.host(former)), 1);
+        }
+    }
+
+    private void checkpointIfMany() {
+        if (dirtyTables.size() > tables.most() / 2 || changes.size() > MANY_CHANGES) {
+            askForCheckpoint();
+        }
+    }
+
+    // ---- zeroes, discards
+
+    /** What becomes of whole clusters that are to be zeroed or were discarded. */
+    enum Emptying {
+        /** They read as zeroes; their host clusters are given back. */
+        ZERO,
+        /** They read as zeroes; their host clusters stay theirs. */
+        ZERO_KEEPING,
+        /** Those that have data read as zeroes; the others stay as they are. */
+        DISCARD,
+        /** They are as they were before anything was written: what is below shows through. */
+        FORGET
+    }
+
+    /**
+     * Empties whole clusters, as many as stand in one table.
+     *
+     * @return DONE: {@link Operation#emptied} clusters were
+     */
+    synchronized Attempt empty(Operation operation, long cluster, long last, Emptying how, boolean hasBacking) {
+        int l1Index = layout.l1Index(cluster);
+        int index = layout.l2Index(cluster);
+        int most = (int) Math.min(last - cluster + 1, Math.min(layout.l2Entries() - index, STEP_ENTRIES));
+        L2Table table = tables.get(l1Index);
+        if (table == null) {
+            if (tables.l1(l1Index) != Entry.UNALLOCATED) {
+                return await(operation, cluster);
+            }
+            if (how == Emptying.DISCARD || how == Emptying.FORGET || !hasBacking) {
+                for (int i = 0; i < most && !pending.isEmpty(); i++) {
+                    if (awaitPending(operation, cluster + i)) {
+                        return Attempt.WAIT;
+                    }
+                }
+                operation.emptied = most;
+                return Attempt.DONE;
+            }
+            if (tables.isFull()) {
+                return awaitCheckpoint(operation);
+            }
+        } else if (table.hasBadEntries) {
+            return Attempt.BAD;
+        }
+        for (int i = 0; i < most && !pending.isEmpty(); i++) {
+            if (awaitPending(operation, cluster + i)) {
+                return Attempt.WAIT;
+            }
+        }
+        emptyEntries(tableToChange(l1Index), index, most, how, hasBacking);
+        operation.emptied = most;
+        checkpointIfMany();
+        return Attempt.DONE;
+    }
+
+    private boolean awaitPending(Operation operation, long cluster) {
+        Allocation before = pending.get(cluster);
+        if (before != null) {
+            before.waiters.add(operation);
+        }
+        return before != null;
+    }
+
+    private void emptyEntries(L2Table table, int index, int count, Emptying how, boolean hasBacking) {
+        int firstChanged = -1;
+        int lastChanged = -1;
+        for (int i = index; i < index + count; i++) {
+            long former = table.get(i);
+            long emptied = emptied(former, how, hasBacking);
+            if (emptied != former) {
+                table.set(i, emptied);
+                if (Entry.isCompressed(former) || Entry.host(former) != Entry.host(emptied)) {
+                    drop(former);
+                }
+                firstChanged = firstChanged < 0 ? i : firstChanged;
+                lastChanged = i;
+            }
+        }
+        if (firstChanged >= 0) {
+            markDirty(table, firstChanged, lastChanged + 1);
+        }
+    }
+
+    private static long emptied(long former, Emptying how, boolean hasBacking) {
+        return switch (how) {
+            case FORGET -> Entry.UNALLOCATED;
+            case DISCARD -> Entry.isUnallocated(former) ? former : hasBacking ? Entry.ZERO : Entry.UNALLOCATED;
+            case ZERO -> Entry.isUnallocated(former) && !hasBacking ? former : Entry.ZERO;
+            case ZERO_KEEPING ->
+                Entry.isCompressed(former) || (former & Entry.COPIED) == 0
+                        ? emptied(former, Emptying.ZERO, hasBacking)
+                        : former | Entry.ZERO;
+        };
+    }
+
+    // ---- checkpoints
+
+    /**
+     * Takes what has changed, as it is at this moment. Followed by {@link #checkpointEnded} or {@link #checkpointFailed}.
+     *
+     * @return null if nothing has
+     */
+    synchronized @Nullable Changes take(StagedWrites l2, StagedWrites l1, long l1OffsetBytes) {
+        isCheckpointAsked = false;
+        if (!hasChanges) {
+            return null;
+        }
+        int words = layout.pageBytes() / Long.BYTES;
+        for (L2Table table : dirtyTables) {
+            int end;
+            for (int page = table.dirtyPages.nextSetBit(0); page >= 0; page = table.dirtyPages.nextSetBit(end)) {
+                end = table.dirtyPages.nextClearBit(page);
+                ByteBuffer into = l2.stage(
+                        table, table.hostOffset + (long) page * layout.pageBytes(), (end - page) * layout.pageBytes());
+                for (int i = page * words; i < end * words; i++) {
+                    into.putLong(table.get(i));
+                }
+            }
+            table.dirtyPages.clear();
+            table.pins++; // what is on its way to the file must not be read from there
+        }
+        writing.addAll(dirtyTables);
+        dirtyTables.clear();
+        tables.stageL1(l1, l1OffsetBytes);
+        Changes taken = changes;
+        changes = new Changes();
+        areDropsOnTheirWay = taken.hasDrops();
+        return taken;
+    }
+
+    /**
+     * All that was taken is stable.
+     *
+     * @param freed host clusters that have no user any more
+     */
+    void checkpointEnded(ExtentList freed) {
+        Operation waiting;
+        Operation waitingForSpace;
+        synchronized (this) {
+            unpinWritten();
+            hasChanges = !dirtyTables.isEmpty();
+            unmapped.addAll(freed);
+            areDropsOnTheirWay = false;
+            turnEpoch();
+            waiting = afterCheckpoint.takeAll();
+            waitingForSpace = reclaims == 0 && emptying == null ? afterReclaim.takeAll() : null;
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+        Waiters.wake(waitingForSpace, BlockStatus.OK);
+    }
+
+    /** There was nothing to write. */
+    void nothingTaken() {
+        Operation waiting;
+        synchronized (this) {
+            waiting = afterCheckpoint.takeAll();
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+    }
+
+    /** What was taken is not stable, and will be taken again. */
+    void checkpointFailed(Changes taken, StagedWrites l2, StagedWrites l1, long l1OffsetBytes, BlockStatus status) {
+        Operation waiting;
+        Operation waitingForSpace;
+        synchronized (this) {
+            unpinWritten();
+            for (int i = 0; i < l2.count(); i++) {
+                L2Table table = java.util.Objects.requireNonNull(l2.table(i));
+                int page = (int) ((l2.offset(i) - table.hostOffset) / layout.pageBytes());
+                int words = layout.pageBytes() / Long.BYTES;
+                markDirty(table, page * words, (page + l2.length(i) / layout.pageBytes()) * words);
+            }
+            for (int i = 0; i < l1.count(); i++) {
+                tables.redirtyL1(l1.offset(i) - l1OffsetBytes);
+            }
+            taken.addAll(changes);
+            changes = taken;
+            areDropsOnTheirWay = false;
+            waiting = afterCheckpoint.takeAll();
+            waitingForSpace = afterReclaim.takeAll();
+        }
+        Waiters.wake(waiting, status);
+        Waiters.wake(waitingForSpace, status);
+    }
+
+    private void unpinWritten() {
+        for (L2Table table : writing) {
+            table.pins--;
+        }
+        writing.clear();
+    }
+
+    // ---- host clusters
+
+    /** Takes a cluster for a table of the image's own. */
+    synchronized long takeForTable() {
+        return space.takeForTable();
+    }
+
+    /** Takes clusters in a row for a table of the image's own. */
+    synchronized long takeForTable(long clusters) {
+        return space.takeAtEnd(clusters);
+    }
+
+    /** Makes clusters available that have no user, as soon as no transfer can use them any more. */
+    void freed(ExtentList extents) {
+        synchronized (this) {
+            unmapped.addAll(extents);
+            turnEpoch();
+        }
+    }
+
+    synchronized boolean hasFreeEnough() {
+        return space.hasEnough();
+    }
+
+    private void epochHasEmptied() {
+        synchronized (this) {
+            turnEpoch();
+        }
+    }
+
+    /** Hands over what no transfer can use any more, and begins with what has come since. */
+    private void turnEpoch() {
+        while (true) {
+            if (emptying != null) {
+                if (!epochs.isEmpty(emptyingSlot)) {
+                    return; // whoever leaves last calls again
+                }
+                reclaims++;
+                worker.reclaim(emptying);
+                emptying = null;
+            }
+            if (unmapped.isEmpty()) {
+                return;
+            }
+            emptying = unmapped;
+            unmapped = new ExtentList();
+            emptyingSlot = epochs.turn();
+        }
+    }
+
+    /** What was handed over has been released. */
+    void reclaimed(ExtentList extents) {
+        Operation waiting;
+        synchronized (this) {
+            for (int i = 0; i < extents.size(); i++) {
+                space.giveBack(extents.first(i), extents.length(i));
+            }
+            reclaims--;
+            waiting = afterReclaim.takeAll();
+        }
+        Waiters.wake(waiting, BlockStatus.OK);
+    }
+}

@@ -1,0 +1,331 @@
+package io.blocktap.pipeline.qcow2;
+
+import io.blocktap.pipeline.BlockStatus;
+import java.nio.ByteBuffer;
+import java.util.BitSet;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * How many users each host cluster has: the table of an image, whole, and some of its blocks in memory.
+ *
+ * <p>Counts that are too high are a leak, which does no harm; so a raised count may be written at any time, a lowered one when nothing refers to the cluster any more.
+ *
+ * <p>Source: QEMU, {@code docs/interop/qcow2.txt}, "Host cluster management".
+ *
+ * <p>Threads: those of checkpoints, one at a time; may wait.
+ */
+final class Refcounts {
+    private static final Logger LOG = LoggerFactory.getLogger(Refcounts.class);
+    /** QEMU refuses larger ones. */
+    private static final int MOST_TABLE_BYTES = 8 << 20;
+    /** A table's place and size in the header. */
+    private static final int HEADER_FIELD_OFFSET = 48;
+
+    private static final int HEADER_FIELD_BYTES = 12;
+    private static final long OFFSET_MASK = ~0x1ffL;
+
+    private final Layout layout;
+    private final ImageStorage storage;
+    private final int order;
+    private final int mostBlocks;
+    private final LinkedHashMap<Integer, Block> blocks = new LinkedHashMap<>(64, 0.75f, true);
+    private long tableOffset;
+    private long[] table;
+    private final BitSet dirtyTablePages = new BitSet();
+    /** Where the table was before it was moved, since the header was written last. */
+    private ExtentList formerTables = new ExtentList();
+    /** The image's own clusters for blocks and tables, which have to be counted, too. */
+    private ExtentList owed = new ExtentList();
+
+    private long writtenBytes;
+
+    /** A block in memory. */
+    private static final class Block {
+        final long hostOffset;
+        final ByteBuffer content;
+        final BitSet dirtyPages = new BitSet();
+
+        Block(long hostOffset, ByteBuffer content) {
+            this.hostOffset = hostOffset;
+            this.content = content;
+        }
+    }
+
+    /**
+     * Reads the table.
+     *
+     * @param mostBlocks how many blocks are kept in memory
+     */
+    Refcounts(Qcow2Header header, Layout layout, ImageStorage storage, int mostBlocks) throws ImageException {
+        this.layout = layout;
+        this.storage = storage;
+        this.order = header.refcountOrder();
+        this.mostBlocks = mostBlocks;
+        this.tableOffset = header.refcountTableOffset();
+        ByteBuffer bytes = ByteBuffer.allocateDirect(header.refcountTableClusters() << layout.clusterBits());
+        ImageException.check(storage.read(bytes, tableOffset));
+        table = new long[bytes.capacity() / Long.BYTES];
+        bytes.clear().asLongBuffer().get(table);
+        for (int i = 0; i < table.length; i++) {
+            if ((table[i] & ~OFFSET_MASK) != 0 || layout.offsetInCluster(table[i]) != 0 || table[i] < 0) {
+                LOG.error(
+                        "{}: entry {} of the refcount table is bad; qemu-img check -r all repairs what can be",
+                        storage.name(),
+                        i);
+                throw new ImageException(BlockStatus.IO_ERROR);
+            }
+        }
+    }
+
+    /** Returns the bytes written so far. */
+    long writtenBytes() {
+        return writtenBytes;
+    }
+
+    private int blockBits() {
+        return layout.clusterBits() + 3 - order;
+    }
+
+    private long clustersABlock() {
+        return 1L << blockBits();
+    }
+
+    // ---- looking
+
+    /** Returns the number behind the last host cluster that has a user, as far as the counts tell. */
+    long end() throws ImageException {
+        for (int i = table.length - 1; i >= 0; i--) {
+            if (table[i] == 0) {
+                continue;
+            }
+            Block block = block(i);
+            for (long inBlock = clustersABlock() - 1; block != null && inBlock >= 0; inBlock--) {
+                if (count(block.content, (int) inBlock) != 0) {
+                    return ((long) i << blockBits()) + inBlock + 1;
+                }
+            }
+        }
+        return 0;
+    }
+
+    /** Adds the clusters without users in one block's part of the file to a list. */
+    void findFree(long blockIndex, long endCluster, ExtentList into) throws ImageException {
+        long first = blockIndex << blockBits();
+        long end = Math.min(endCluster, first + clustersABlock());
+        Block block = blockIndex < table.length ? block((int) blockIndex) : null;
+        for (long cluster = first; block != null && cluster < end; cluster++) {
+            if (count(block.content, (int) (cluster - first)) == 0) {
+                into.add(cluster, 1);
+            }
+        }
+    }
+
+    /** Returns the block that counts a cluster. */
+    long blockOf(long cluster) {
+        return cluster >>> blockBits();
+    }
+
+    // ---- counting
+
+    /**
+     * Counts one user more of each cluster; makes blocks where there are none.
+     *
+     * @param used emptied; what is left in it if this fails was not counted
+     */
+    void addAll(ExtentList used, ImageMap map) throws ImageException {
+        addEach(used, map);
+        while (!owed.isEmpty()) {
+            ExtentList own = owed;
+            owed = new ExtentList();
+            try {
+                addEach(own, map);
+            } finally {
+                owed.addAll(own);
+            }
+        }
+    }
+
+    private void addEach(ExtentList used, ImageMap map) throws ImageException {
+        while (!used.isEmpty()) {
+            long cluster = used.lastCluster();
+            Block block = blockToAdd(cluster, map);
+            int inBlock = (int) (cluster & clustersABlock() - 1);
+            setCount(block, inBlock, count(block.content, inBlock) + 1);
+            used.removeLastCluster();
+        }
+    }
+
+    /** Counts one user less. Returns whether there is none left. */
+    boolean drop(long cluster) throws ImageException {
+        long index = blockOf(cluster);
+        Block block = index < table.length ? block((int) index) : null;
+        int inBlock = (int) (cluster & clustersABlock() - 1);
+        long former = block == null ? 0 : count(block.content, inBlock);
+        if (block == null || former == 0) {
+            LOG.error(
+                    "{}: host cluster {} was in use and has no refcount; qemu-img check tells more",
+                    storage.name(),
+                    cluster);
+            return false;
+        }
+        setCount(block, inBlock, former - 1);
+        return former == 1;
+    }
+
+    private long count(ByteBuffer content, int index) {
+        return switch (order) {
+            case 0, 1, 2 -> {
+                int inByte = 8 >> order;
+                yield content.get(index / inByte) >> (index % inByte << order) & (1 << (1 << order)) - 1;
+            }
+            case 3 -> content.get(index) & 0xff;
+            case 4 -> content.getShort(index * Short.BYTES) & 0xffff;
+            case 5 -> content.getInt(index * Integer.BYTES) & 0xffff_ffffL;
+            default -> content.getLong(index * Long.BYTES);
+        };
+    }
+
+    private void setCount(Block block, int index, long count) throws ImageException {
+        int bits = 1 << order;
+        if (bits < Long.SIZE && count >>> bits != 0) {
+            LOG.error("{}: a refcount of {} bits can not be {}", storage.name(), bits, count);
+            throw new ImageException(BlockStatus.IO_ERROR);
+        }
+        ByteBuffer content = block.content;
+        switch (order) {
+            case 0, 1, 2 -> {
+                int inByte = 8 >> order;
+                int shift = index % inByte << order;
+                int kept = content.get(index / inByte) & ~((1 << bits) - 1 << shift);
+                content.put(index / inByte, (byte) (kept | (int) count << shift));
+            }
+            case 3 -> content.put(index, (byte) count);
+            case 4 -> content.putShort(index * Short.BYTES, (short) count);
+            case 5 -> content.putInt(index * Integer.BYTES, (int) count);
+            default -> content.putLong(index * Long.BYTES, count);
+        }
+        block.dirtyPages.set((int) (((long) index << order) / Byte.SIZE / layout.pageBytes()));
+    }
+
+    // ---- blocks
+
+    private @Nullable Block block(int index) throws ImageException {
+        Block present = blocks.get(index);
+        if (present != null || table[index] == 0) {
+            return present;
+        }
+        ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
+        ImageException.check(storage.read(content, table[index]));
+        Block block = new Block(table[index], content.clear());
+        keep(index, block);
+        return block;
+    }
+
+    private void keep(int index, Block block) throws ImageException {
+        blocks.put(index, block);
+        Iterator<Map.Entry<Integer, Block>> eldest = blocks.entrySet().iterator();
+        while (blocks.size() > mostBlocks && eldest.hasNext()) {
+            Block dropped = eldest.next().getValue();
+            if (dropped != block) {
+                write(dropped);
+                eldest.remove();
+            }
+        }
+    }
+
+    private Block blockToAdd(long cluster, ImageMap map) throws ImageException {
+        long index = blockOf(cluster);
+        if (index >= table.length) {
+            growTable(index, map);
+        }
+        Block present = block((int) index);
+        if (present != null) {
+            return present;
+        }
+        long host = map.takeForTable();
+        Block made = new Block(layout.startOf(host), ByteBuffer.allocateDirect(layout.clusterBytes()));
+        made.dirtyPages.set(0, layout.clusterBytes() / layout.pageBytes());
+        table[(int) index] = made.hostOffset;
+        dirtyTablePages.set((int) (index * Long.BYTES / layout.pageBytes()));
+        owed.add(host, 1);
+        keep((int) index, made);
+        return made;
+    }
+
+    private void growTable(long index, ImageMap map) throws ImageException {
+        long entriesACluster = layout.clusterBytes() / Long.BYTES;
+        long clusters = Math.max(index + 1, table.length + table.length / 2L) / entriesACluster + 1;
+        if (clusters << layout.clusterBits() > MOST_TABLE_BYTES) {
+            LOG.error("{}: its refcount table has its largest size; no more clusters can be counted", storage.name());
+            throw new ImageException(BlockStatus.NO_SPACE);
+        }
+        formerTables.add(layout.cluster(tableOffset), layout.clustersFor((long) table.length * Long.BYTES));
+        long first = map.takeForTable(clusters);
+        table = java.util.Arrays.copyOf(table, (int) (clusters * entriesACluster));
+        tableOffset = layout.startOf(first);
+        dirtyTablePages.set(0, (int) ((long) table.length * Long.BYTES / layout.pageBytes()));
+        owed.add(first, clusters);
+    }
+
+    // ---- writing
+
+    private void write(Block block) throws ImageException {
+        int page = layout.pageBytes();
+        int end;
+        for (int first = block.dirtyPages.nextSetBit(0); first >= 0; first = block.dirtyPages.nextSetBit(end)) {
+            end = block.dirtyPages.nextClearBit(first);
+            ByteBuffer bytes = block.content.slice(first * page, (end - first) * page);
+            writtenBytes += bytes.remaining();
+            ImageException.check(storage.write(bytes, block.hostOffset + (long) first * page));
+        }
+        block.dirtyPages.clear();
+    }
+
+    /** Writes all changed blocks. They are stable after the next sync. */
+    void writeBlocks() throws ImageException {
+        for (Block block : blocks.values()) {
+            if (!block.dirtyPages.isEmpty()) {
+                write(block);
+            }
+        }
+    }
+
+    /** Returns whether there are new blocks that {@link #writeTable} has to make known. */
+    boolean isTableChanged() {
+        return !dirtyTablePages.isEmpty();
+    }
+
+    /**
+     * Makes new blocks known, after they were made stable.
+     *
+     * @param freed gets the clusters of a table that was replaced
+     */
+    void writeTable(ExtentList freed) throws ImageException {
+        int page = layout.pageBytes();
+        int words = page / Long.BYTES;
+        ByteBuffer bytes = ByteBuffer.allocateDirect(page);
+        for (int dirty = dirtyTablePages.nextSetBit(0); dirty >= 0; dirty = dirtyTablePages.nextSetBit(dirty + 1)) {
+            bytes.clear();
+            bytes.asLongBuffer().put(table, dirty * words, words);
+            writtenBytes += page;
+            ImageException.check(storage.write(bytes, tableOffset + (long) dirty * page));
+        }
+        ImageException.check(storage.sync());
+        if (!formerTables.isEmpty()) {
+            ByteBuffer field = ByteBuffer.allocateDirect(HEADER_FIELD_BYTES);
+            field.putLong(tableOffset)
+                    .putInt((int) layout.clustersFor((long) table.length * Long.BYTES))
+                    .flip();
+            ImageException.check(storage.write(field, HEADER_FIELD_OFFSET));
+            ImageException.check(storage.sync());
+            freed.addAll(formerTables);
+            formerTables = new ExtentList();
+        }
+        dirtyTablePages.clear();
+    }
+}
