@@ -282,7 +282,7 @@ public final class Disk {
                         + old.describe() + (state == State.SERVING ? "" : ": the disk is going down"));
             }
             Geometry below = old.links().get(position).geometry();
-            Geometry offered = stage.open(contextOf(stageName, stage), below);
+            Geometry offered = stage.open(contextOf(stageName, stage, old, position), below);
             Chain.Link link = new Chain.Link(stageName, stage, offered);
             try {
                 if (!offered.equals(below)) {
@@ -298,7 +298,7 @@ public final class Disk {
         Logs.DISK.info("[{}] added {} to the chain: {}", logName(), stageName, chain.describe());
     }
 
-    private StageContext contextOf(String stageName, Stage stage) {
+    private StageContext contextOf(String stageName, Stage stage, Chain old, int position) {
         return new StageContext(
                 name,
                 stageName,
@@ -307,7 +307,10 @@ public final class Disk {
                 loops.group(),
                 home,
                 resizes.of(stage),
-                backends);
+                backends,
+                old.links().subList(0, position).stream()
+                        .anyMatch(link -> link.stage().onlyReadsBelow()),
+                old.links().get(position).stage());
     }
 
     private void putIn(Chain.Link link, Chain old, Chain newChain) throws StageException {

@@ -51,7 +51,16 @@ public final class DiskOpener {
             try {
                 below = stage.open(
                         new StageContext(
-                                name, names.get(i), workers, clock, loops.group(), home, resizes.of(stage), backends),
+                                name,
+                                names.get(i),
+                                workers,
+                                clock,
+                                loops.group(),
+                                home,
+                                resizes.of(stage),
+                                backends,
+                                isOnlyRead(stages, i),
+                                opened.isEmpty() ? null : opened.get(0).stage()),
                         below);
             } catch (Throwable e) {
                 resizes.fail();
@@ -64,6 +73,11 @@ public final class DiskOpener {
         resizes.begin(disk);
         backends.begin(disk);
         return disk;
+    }
+
+    private static boolean isOnlyRead(List<Unopened> stages, int position) {
+        return stages.subList(0, position).stream()
+                .anyMatch(above -> above.stage().onlyReadsBelow());
     }
 
     private static List<String> uniqueNames(List<Unopened> stages) {

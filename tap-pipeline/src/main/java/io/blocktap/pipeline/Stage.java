@@ -45,6 +45,14 @@ public interface Stage extends AutoCloseable {
         return own.equals(belowWas) ? below.sizeBytes() : own.sizeBytes();
     }
 
+    /**
+     * Returns whether nothing but READs goes from this stage to those below; false unless overridden. Those are then {@linkplain StageContext#isReadOnly told} that they need not be able to write: others may
+     * share what they read. Asked before any stage is opened.
+     */
+    default boolean onlyReadsBelow() {
+        return false;
+    }
+
     /** Returns which event loops may call the hooks; {@link Sharing#ONE_LOOP} unless overridden. */
     default Sharing sharing() {
         return Sharing.ONE_LOOP;

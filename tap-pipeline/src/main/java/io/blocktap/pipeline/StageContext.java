@@ -4,6 +4,7 @@ import io.netty.channel.EventLoop;
 import java.time.InstantSource;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ScheduledExecutorService;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What an opened stage may use of its surroundings.
@@ -16,6 +17,8 @@ import java.util.concurrent.ScheduledExecutorService;
  * @param home the disk's home loop: where the hooks of a stage that is confined to one loop are called, for sockets and other things of its own
  * @param resizer takes the stage's new size to its disk
  * @param backends takes news of the stage's backend to its disk
+ * @param isReadOnly whether a stage above only reads: nothing need be opened for writing
+ * @param below the stage below, open; null for a terminator
  */
 public record StageContext(
         String diskName,
@@ -25,7 +28,9 @@ public record StageContext(
         ScheduledExecutorService timers,
         EventLoop home,
         Resizer resizer,
-        BackendNews backends) {
+        BackendNews backends,
+        boolean isReadOnly,
+        @Nullable Stage below) {
     /** Returns the start of a log line or message: {@code disk/stage}, or only the stage if the disk has no name. */
     public String label() {
         return diskName.isEmpty() ? stageName : diskName + "/" + stageName;

@@ -160,6 +160,10 @@ final class FileOpener {
     }
 
     private String fileSystemType() throws IOException {
+        if (path.startsWith("/proc/self/fd")
+                && Files.readSymbolicLink(path).toString().startsWith("/memfd:")) {
+            return "tmpfs"; // that of a memfd is mounted nowhere
+        }
         return Files.getFileStore(path).type();
     }
 

@@ -14,14 +14,17 @@ import java.nio.ByteBuffer;
 public final class FileStorage implements ImageStorage {
     private final BlockFile file;
     private final FileEngine engine;
+    private final String name;
 
     /**
      * Takes over an open file, which should give zeroes behind its end.
      *
+     * @param name for messages
      * @param file closed by {@link #close}; stays the caller's if this fails
      * @throws StageException if it is to be done by io_uring and there is none
      */
-    public FileStorage(BlockFile file, FileEngine.Io io, WorkerPool workers) throws StageException {
+    public FileStorage(String name, BlockFile file, FileEngine.Io io, WorkerPool workers) throws StageException {
+        this.name = name;
         this.file = file;
         this.engine = new FileEngine(file, io, workers);
     }
@@ -33,7 +36,7 @@ public final class FileStorage implements ImageStorage {
 
     @Override
     public String name() {
-        return file.path().toString();
+        return name;
     }
 
     @Override

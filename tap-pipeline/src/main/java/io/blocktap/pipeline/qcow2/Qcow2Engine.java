@@ -1,7 +1,10 @@
 package io.blocktap.pipeline.qcow2;
 
+import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.pipeline.Feature;
+import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.RequestHook;
 import io.blocktap.pipeline.SerialLane;
 import io.blocktap.pipeline.StageException;
@@ -9,6 +12,8 @@ import io.blocktap.pipeline.SubRequestListener;
 import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.WorkerPool;
 import java.nio.ByteBuffer;
+import java.util.EnumSet;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -25,6 +30,8 @@ import org.slf4j.LoggerFactory;
 public final class Qcow2Engine implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Qcow2Engine.class);
     private static final int LOGGED_DAMAGES = 5;
+    private static final int LOGICAL_BLOCK_BYTES = 512;
+    private static final int PHYSICAL_BLOCK_BYTES = 4096;
 
     /** Hears how the transfers of all operations end. */
     static final SubRequestListener TRANSFERS = Operation::ended;
@@ -35,10 +42,11 @@ public final class Qcow2Engine implements AutoCloseable {
     private final @Nullable Backing backing;
     private final ImageMap map;
     private final @Nullable Checkpoint checkpoint;
-    private final WorkerPool workers;
     private final SerialLane flushes;
     private final Inflation inflation;
     private final AtomicLong damages = new AtomicLong();
+    private final AtomicBoolean isSearching = new AtomicBoolean();
+    private final BackgroundWork background;
 
     private Qcow2Engine(
             ImageStorage storage,
@@ -51,7 +59,7 @@ public final class Qcow2Engine implements AutoCloseable {
         this.header = header;
         this.layout = new Layout(header.clusterBits(), header.sizeBytes());
         this.backing = backing;
-        this.workers = workers;
+        this.background = new BackgroundWork(workers);
         this.inflation = new Inflation(storage, layout, header.compression(), workers);
         int tables = (int) Math.max(16, options.l2CacheBytes() >> layout.clusterBits());
         Refcounts refcounts =
@@ -187,6 +195,30 @@ public final class Qcow2Engine implements AutoCloseable {
 
     // ---- requests
 
+    /**
+     * Returns what an open image offers as a disk.
+     *
+     * @param minimumIoBytes what is below takes no smaller requests
+     */
+    public Geometry geometry(int minimumIoBytes) {
+        EnumSet<Feature> features = EnumSet.of(Feature.MULTI_CONNECTION);
+        if (checkpoint == null) {
+            features.add(Feature.READ_ONLY);
+        } else {
+            features.addAll(
+                    EnumSet.of(Feature.FLUSH, Feature.FUA, Feature.WRITE_ZEROES, Feature.FAST_ZERO, Feature.DISCARD));
+        }
+        int logical = Math.max(LOGICAL_BLOCK_BYTES, minimumIoBytes);
+        return new Geometry(
+                sizeBytes(),
+                minimumIoBytes,
+                logical,
+                Math.max(logical, PHYSICAL_BLOCK_BYTES),
+                layout.clusterBytes(),
+                1,
+                features);
+    }
+
     /** Returns the disk's size in bytes. */
     public long sizeBytes() {
         return header.sizeBytes();
@@ -227,8 +259,19 @@ public final class Qcow2Engine implements AutoCloseable {
                 }
             }
         }
+        if (request.op() == BlockOp.WRITE_ZEROES
+                && (request.flags() & BlockRequest.FAST_ONLY) != 0
+                && !hasWholeCluster(request)) {
+            return request.respond(BlockStatus.UNSUPPORTED);
+        }
         Operation.start(this, request);
         return Verdict.STOLEN;
+    }
+
+    private boolean hasWholeCluster(BlockRequest request) {
+        long end = request.offsetBytes() + request.lengthBytes();
+        long first = layout.startOf(layout.clustersFor(request.offsetBytes()));
+        return end - first >= layout.clusterBytes() || first < end && end == sizeBytes();
     }
 
     private boolean isAllBelow(BlockRequest request) {
@@ -254,29 +297,24 @@ public final class Qcow2Engine implements AutoCloseable {
 
     private void searchFree() {
         if (checkpoint != null && !isSearching.getAndSet(true)) {
-            workers.execute(this::searchOn);
+            background.execute(this::searchOn);
         }
     }
 
-    private final java.util.concurrent.atomic.AtomicBoolean isSearching =
-            new java.util.concurrent.atomic.AtomicBoolean();
-
     /** A block of refcounts at a time, so that flushes get their turn. */
     private void searchOn() {
-        if (!isClosing && checkpoint != null && checkpoint.searchFree()) {
-            workers.execute(this::searchOn);
+        if (checkpoint != null && checkpoint.searchFree()) {
+            background.execute(this::searchOn);
         } else {
             isSearching.set(false);
         }
     }
 
-    private volatile boolean isClosing;
-
     /** What the map needs done. */
     private final class MapWorker implements ImageMap.Worker {
         @Override
         public void load(int l1Index, long hostOffset) {
-            workers.execute(() -> {
+            background.execute(() -> {
                 ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
                 BlockStatus status = storage.read(content, hostOffset);
                 if (status != BlockStatus.OK) {
@@ -292,12 +330,12 @@ public final class Qcow2Engine implements AutoCloseable {
 
         @Override
         public void checkpoint() {
-            workers.execute(Qcow2Engine.this::checkpointNow);
+            background.execute(Qcow2Engine.this::checkpointNow);
         }
 
         @Override
         public void reclaim(ExtentList extents) {
-            workers.execute(() -> {
+            background.execute(() -> {
                 for (int i = 0; i < extents.size(); i++) {
                     storage.discard(layout.startOf(extents.first(i)), layout.startOf(extents.length(i)));
                 }
@@ -313,7 +351,7 @@ public final class Qcow2Engine implements AutoCloseable {
      */
     @Override
     public void close() throws StageException {
-        isClosing = true;
+        background.close();
         BlockStatus status = BlockStatus.OK;
         try {
             status = checkpointAtEnd();

@@ -1,5 +1,13 @@
 package io.blocktap.pipeline.qcow2;
 
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionType;
+import io.blocktap.pipeline.config.OptionValues;
+import io.blocktap.pipeline.file.FileEngine;
+import java.util.List;
+import java.util.Locale;
+
 /**
  * How an image is opened.
  *
@@ -8,6 +16,33 @@ package io.blocktap.pipeline.qcow2;
  * @param limitBytes how large the file may become; -1 without a limit
  */
 public record Qcow2Options(boolean isReadOnly, long l2CacheBytes, long limitBytes) {
-    /** What is kept of the map in memory if nothing else is said: enough for 128 GiB in clusters of 64 KiB. */
-    public static final long DEFAULT_L2_CACHE_BYTES = 16 << 20;
+    private static final long LEAST_L2_CACHE_BYTES = 64 << 10;
+    private static final long MOST_L2_CACHE_BYTES = 1 << 30;
+
+    /** The stages' option for the part of the map in memory. */
+    public static final OptionSpec L2_CACHE = OptionSpec.optional(
+                    "l2-cache", OptionType.SIZE, "memory for the map; 16M are enough for 128G in clusters of 64K")
+            .withDefault("16M");
+
+    /** The stages' option for who does what may wait. */
+    public static final OptionSpec IO = OptionSpec.choice(
+            "io", "auto", List.of("auto", "uring", "threads"), "who does what may wait: io_uring or worker threads");
+
+    /**
+     * Returns the value of {@link #L2_CACHE} in bytes.
+     *
+     * @throws StageException if it can not be that
+     */
+    public static long l2CacheBytes(OptionValues values) throws StageException {
+        long bytes = values.sizeBytes("l2-cache");
+        if (bytes < LEAST_L2_CACHE_BYTES || bytes > MOST_L2_CACHE_BYTES) {
+            throw new StageException("l2-cache is " + bytes + " bytes; 64K to 1G are possible");
+        }
+        return bytes;
+    }
+
+    /** Returns the value of {@link #IO}. */
+    public static FileEngine.Io io(OptionValues values) {
+        return FileEngine.Io.valueOf(values.choice("io").toUpperCase(Locale.ROOT));
+    }
 }

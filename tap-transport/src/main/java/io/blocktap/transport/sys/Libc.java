@@ -316,6 +316,23 @@ public final class Libc {
     }
 
     /**
+     * Makes an anonymous file in memory, of one byte to begin with, that grows as any file.
+     *
+     * @param name shown in {@code /proc/PID/maps}
+     * @return the descriptor, owned by the caller
+     */
+    public static Fd growingMemoryFile(String name) throws NativeException {
+        Fd fd = checkedFd(memfd_create(cString(name), MFD_CLOEXEC_ALLOW_SEALING), "memfd_create", name);
+        try {
+            truncate(fd, 1);
+            return fd;
+        } catch (NativeException e) {
+            fd.close();
+            throw e;
+        }
+    }
+
+    /**
      * Makes an anonymous file in memory that can neither grow nor shrink, so that whoever maps it can never meet SIGBUS.
      *
      * @param name shown in {@code /proc/PID/maps}

@@ -5,6 +5,7 @@ import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.Feature;
 import io.blocktap.pipeline.Geometry;
+import io.blocktap.pipeline.ImageStage;
 import io.blocktap.pipeline.RequestHook;
 import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.StageContext;
@@ -12,6 +13,7 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.file.BlockFile;
 import io.blocktap.pipeline.file.FileEngine;
+import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -22,10 +24,11 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Threads: hooks on any number of loops.
  */
-final class ImageTerminator implements Stage, RequestHook {
+final class ImageTerminator implements Stage, RequestHook, ImageStage {
     private static final int PHYSICAL_BLOCK_BYTES = 4096;
 
     private final ImageConfig config;
+    private BlockFile.Access access;
     private @Nullable FileEngine engine;
     private @Nullable GrowthWatch growth;
     /** Grows while requests come, on a worker. */
@@ -33,13 +36,25 @@ final class ImageTerminator implements Stage, RequestHook {
 
     ImageTerminator(ImageConfig config) {
         this.config = config;
+        this.access = config.access();
+    }
+
+    @Override
+    public Path imageFile() {
+        return config.file();
+    }
+
+    @Override
+    public String imageFormat() {
+        return "raw";
     }
 
     @Override
     public Geometry open(StageContext context, @Nullable Geometry below) throws StageException {
         BlockFile file;
         try {
-            file = BlockFile.open(config.file(), config.access(), config.caching(), config.createBytes());
+            access = context.isReadOnly() ? BlockFile.Access.READ_ONLY : config.access();
+            file = BlockFile.open(config.file(), access, config.caching(), config.createBytes());
         } catch (StageException e) {
             throw new StageException(context.label() + ": " + e.getMessage(), e);
         }
@@ -59,7 +74,7 @@ final class ImageTerminator implements Stage, RequestHook {
 
     private Geometry geometry(BlockFile file) {
         EnumSet<Feature> features = EnumSet.of(Feature.MULTI_CONNECTION);
-        if (config.access() == BlockFile.Access.READ_ONLY) {
+        if (access == BlockFile.Access.READ_ONLY) {
             features.add(Feature.READ_ONLY);
         } else {
             features.addAll(EnumSet.of(Feature.FLUSH, Feature.FUA, Feature.WRITE_ZEROES, Feature.FAST_ZERO));

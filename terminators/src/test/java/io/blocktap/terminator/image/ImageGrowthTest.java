@@ -191,7 +191,9 @@ class ImageGrowthTest {
                         told.add(sizeBytes);
                         return answer;
                     },
-                    news -> {});
+                    news -> {},
+                    false,
+                    null);
             return new GrowthWatch(context, opened, bytes -> terminatorTakes = bytes, TimeUnit.HOURS.toMillis(1));
         }
 
