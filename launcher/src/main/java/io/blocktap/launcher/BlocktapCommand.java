@@ -22,6 +22,8 @@ import picocli.CommandLine.Spec;
             StagesCommand.class,
             DemoCommand.class,
             BenchCommand.class,
+            InfoCommand.class,
+            CommitCommand.class,
             GnbdCommand.class,
             XenCommand.class,
             DoctorCommand.class,

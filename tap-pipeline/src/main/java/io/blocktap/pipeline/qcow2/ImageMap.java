@@ -342,9 +342,7 @@ final class ImageMap {
         /** They read as zeroes; their host clusters stay theirs. */
         ZERO_KEEPING,
         /** Those that have data read as zeroes; the others stay as they are. */
-        DISCARD,
-        /** They are as they were before anything was written: what is below shows through. */
-        FORGET
+        DISCARD
     }
 
     /**
@@ -361,7 +359,7 @@ final class ImageMap {
             if (tables.l1(l1Index) != Entry.UNALLOCATED) {
                 return await(operation, cluster);
             }
-            if (how == Emptying.DISCARD || how == Emptying.FORGET || !hasBacking) {
+            if (how == Emptying.DISCARD || !hasBacking) {
                 for (int i = 0; i < most && !pending.isEmpty(); i++) {
                     if (awaitPending(operation, cluster + i)) {
                         return Attempt.WAIT;
@@ -417,7 +415,6 @@ final class ImageMap {
 
     private static long emptied(long former, Emptying how, boolean hasBacking) {
         return switch (how) {
-            case FORGET -> Entry.UNALLOCATED;
             case DISCARD -> Entry.isUnallocated(former) ? former : hasBacking ? Entry.ZERO : Entry.UNALLOCATED;
             case ZERO -> Entry.isUnallocated(former) && !hasBacking ? former : Entry.ZERO;
             case ZERO_KEEPING ->

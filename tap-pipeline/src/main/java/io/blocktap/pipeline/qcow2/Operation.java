@@ -409,7 +409,7 @@ final class Operation implements Runnable {
         if (layout.offsetInCluster(at) == 0 && (next <= end || end == layout.sizeBytes())) {
             long last = end == layout.sizeBytes() ? layout.clusters() - 1 : layout.cluster(end) - 1;
             ImageMap.Emptying how = isDiscard
-                    ? itsEngine.onDiscard()
+                    ? ImageMap.Emptying.DISCARD
                     : (itsRequest.flags() & BlockRequest.KEEP_ALLOCATED) != 0
                             ? ImageMap.Emptying.ZERO_KEEPING
                             : ImageMap.Emptying.ZERO;

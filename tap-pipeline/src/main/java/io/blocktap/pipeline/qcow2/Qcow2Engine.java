@@ -161,10 +161,6 @@ public final class Qcow2Engine implements AutoCloseable {
         return backing == null ? 0 : backing.sizeBytes();
     }
 
-    ImageMap.Emptying onDiscard() {
-        return ImageMap.Emptying.DISCARD;
-    }
-
     /** Returns whether a cluster, from an offset in it on, reads as zeroes. */
     boolean readsAsZeroes(long entry, long offsetBytes) {
         return Entry.isZero(entry) || Entry.isUnallocated(entry) && offsetBytes >= backingSizeBytes();
@@ -217,6 +213,31 @@ public final class Qcow2Engine implements AutoCloseable {
                 layout.clusterBytes(),
                 1,
                 features);
+    }
+
+    /**
+     * Tells what the image has at an offset. Any thread; does not wait.
+     *
+     * @param offsetBytes less than the disk's size
+     */
+    public Extent extentAt(long offsetBytes) {
+        long cluster = layout.cluster(offsetBytes);
+        long last = Math.min(layout.clusters(), cluster - layout.l2Index(cluster) + layout.l2Entries()) - 1;
+        Extent.Kind kind = kindOf(map.lookup(cluster));
+        while (cluster < last && kindOf(map.lookup(cluster + 1)) == kind) {
+            cluster++;
+        }
+        return new Extent(kind, Math.min(sizeBytes(), layout.startOf(cluster + 1)));
+    }
+
+    private static Extent.Kind kindOf(long entry) {
+        if (entry == TableCache.MISS) {
+            return Extent.Kind.UNKNOWN;
+        }
+        if (Entry.isZero(entry)) {
+            return Extent.Kind.ZERO;
+        }
+        return Entry.isUnallocated(entry) ? Extent.Kind.BELOW : Extent.Kind.DATA;
     }
 
     /** Returns the disk's size in bytes. */

@@ -16,6 +16,9 @@ import java.util.Locale;
  * @param limitBytes how large the file may become; -1 without a limit
  */
 public record Qcow2Options(boolean isReadOnly, long l2CacheBytes, long limitBytes) {
+    /** How much of the map is kept in memory by tools. */
+    public static final long DEFAULT_L2_CACHE_BYTES = 16 << 20;
+
     private static final long LEAST_L2_CACHE_BYTES = 64 << 10;
     private static final long MOST_L2_CACHE_BYTES = 1 << 30;
 

@@ -22,6 +22,12 @@ public final class Libc {
     public static final int O_RDWR = 2;
     /** {@code open(2)}: create the file if it does not exist. */
     public static final int O_CREAT = 0x40;
+    // linux/fcntl.h, linux/stat.h: struct statx has 256 bytes, stx_blocks (u64, in units of 512 bytes) at 48.
+    private static final int AT_EMPTY_PATH = 0x1000;
+    private static final int STATX_BLOCKS = 0x400;
+    private static final int STATX_BYTES = 256;
+    private static final int STX_BLOCKS = 48;
+    private static final int STAT_BLOCK_BYTES = 512;
     /** {@code open(2)}: with {@link #O_CREAT}, fail if the file exists. */
     public static final int O_EXCL = 0x80;
 
@@ -131,6 +137,8 @@ public final class Libc {
     private static native int madvise(long address, long length, int advice);
 
     private static native int memfd_create(byte[] name, int flags);
+
+    private static native int statx(int directory, byte[] path, int flags, int mask, long address);
 
     private static native int eventfd(int initial, int flags);
 
@@ -256,6 +264,17 @@ public final class Libc {
     public static int control(Fd fd, long request, long argument) {
         int result = ioctl(fd.number(), request, argument);
         return result < 0 ? -errno() : result;
+    }
+
+    /**
+     * Returns how many bytes a file takes on its file system ({@code statx(2)}): less than its length if it has holes.
+     *
+     * @throws NativeException if that can't be told
+     */
+    public static long allocatedBytes(Fd fd) throws NativeException {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(STATX_BYTES).order(ByteOrder.nativeOrder());
+        check(statx(fd.number(), cString(""), AT_EMPTY_PATH, STATX_BLOCKS, addressOf(buffer)), "statx", fd.toString());
+        return buffer.getLong(STX_BLOCKS) * STAT_BLOCK_BYTES;
     }
 
     /**

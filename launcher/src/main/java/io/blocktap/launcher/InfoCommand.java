@@ -1,0 +1,103 @@
+package io.blocktap.launcher;
+
+import io.blocktap.launcher.image.ImageInfo;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.config.ConfigException;
+import io.blocktap.pipeline.config.Json;
+import io.blocktap.transport.Printable;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** Says what an image file is. */
+@Command(
+        name = "info",
+        description = {
+            "Says what an image file is: format, size, how much of it is allocated, and what it is based on.",
+            "",
+            "It may be in use meanwhile. The names in JSON are those of 'qemu-img info --output=json'."
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  blocktap info overlay.qcow2",
+            "  blocktap info --json --backing-chain overlay.qcow2"
+        })
+final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Parameters(paramLabel = "FILE", description = "The image file.")
+    private Path file = Path.of("");
+
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Option(names = "--backing-chain", description = "With --json: an array of the image and all that it is based on.")
+    private boolean backingChain;
+
+    @Mixin
+    private final CommonOptions common = new CommonOptions();
+
+    @Override
+    public CommonOptions common() {
+        return common;
+    }
+
+    @Override
+    public Integer call() throws FailedException, ConfigException {
+        common.startLogging("warn");
+        PrintWriter out = spec.commandLine().getOut();
+        try {
+            if (json && !backingChain) {
+                out.println(Json.pretty(ImageInfo.of(file).fields()));
+            } else if (json) {
+                List<Object> all = new ArrayList<>();
+                for (ImageInfo each : ImageInfo.chainOf(file)) {
+                    all.add(each.fields());
+                }
+                out.println(Json.pretty(all));
+            } else {
+                print(out, ImageInfo.chainOf(file));
+            }
+        } catch (StageException e) {
+            throw new FailedException("info: " + e.getMessage(), e);
+        }
+        out.flush();
+        return 0;
+    }
+
+    private static void print(PrintWriter out, List<ImageInfo> chain) {
+        String indent = "";
+        for (ImageInfo info : chain) {
+            out.printf("%s%s%n", indent, Printable.of(info.file().toString()));
+            out.printf("%s  format     %s%s%n", indent, info.format(), clusters(info));
+            out.printf("%s  size       %d bytes%n", indent, info.virtualBytes());
+            out.printf("%s  allocated  %d bytes%n", indent, info.allocatedBytes());
+            String refusal = info.refusal();
+            if (refusal != null) {
+                out.printf("%s  refused    %s%n", indent, Printable.of(refusal));
+            }
+            if (info.header() != null && info.header().backingFile() != null) {
+                out.printf("%s  based on:%n", indent);
+                indent += "  ";
+            }
+        }
+    }
+
+    private static String clusters(ImageInfo info) {
+        return info.header() == null
+                ? ""
+                : " version " + info.header().version() + ", clusters of "
+                        + (1 << info.header().clusterBits()) + " bytes";
+    }
+}

@@ -1,0 +1,146 @@
+package io.blocktap.launcher.image;
+
+import io.blocktap.launcher.server.EventLoopKind;
+import io.blocktap.launcher.server.EventLoops;
+import io.blocktap.pipeline.BoundedWorkerPool;
+import io.blocktap.pipeline.Disk;
+import io.blocktap.pipeline.DiskOpener;
+import io.blocktap.pipeline.RefusedException;
+import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.TapLoops;
+import io.blocktap.pipeline.WorkerPool;
+import io.blocktap.pipeline.file.BlockFile;
+import io.blocktap.pipeline.file.FileEngine;
+import io.blocktap.pipeline.qcow2.BackingName;
+import io.blocktap.pipeline.qcow2.FileStorage;
+import io.blocktap.pipeline.qcow2.OwnContent;
+import io.blocktap.pipeline.qcow2.Qcow2Header;
+import io.netty.channel.EventLoop;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import java.util.function.DoubleConsumer;
+
+/** An overlay and what is below it, opened to write the one into the other. The caller's thread. */
+public final class CommitSession implements AutoCloseable {
+    private static final long IN_FLIGHT_BYTES = 64 << 20;
+    private static final int WORKERS = 4;
+
+    private final TapLoops loops;
+    private final WorkerPool workers = new BoundedWorkerPool(WORKERS);
+    private final Path base;
+    private final Disk overlayDisk;
+    private final Disk baseDisk;
+    private final OwnContent overlay;
+
+    private CommitSession(Path file) throws StageException {
+        loops = new TapLoops(EventLoops.create(EventLoopKind.EPOLL, 1), IN_FLIGHT_BYTES);
+        try {
+            Qcow2Header header = readHeader(file);
+            header.requireUsable(file.toString(), true);
+            String name = header.backingFile();
+            if (name == null) {
+                throw new StageException(
+                        file
+                                + " has no backing file to write into; if it is an overlay for something that is not a file, copy it by nbdcopy through a server instead");
+            }
+            base = BackingName.resolve(file, name).normalize();
+            String format = header.backingFormat();
+            if (!"raw".equals(format) && !"qcow2".equals(format)) {
+                throw new StageException(file + " does not say that its backing file " + base
+                        + " is raw or qcow2, which it must be: qemu-img rebase -u -b " + base + " -F FORMAT " + file);
+            }
+            DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
+            baseDisk = opener.open(
+                    "base",
+                    base.toString(),
+                    List.of(new DiskOpener.Unopened("base", new BaseStage(base, format.equals("qcow2")))));
+            overlay = new OwnContent(file);
+            overlayDisk = openOverlay(opener, file, header);
+        } catch (StageException | RuntimeException e) {
+            workers.close();
+            loops.close();
+            throw e;
+        }
+    }
+
+    private Disk openOverlay(DiskOpener opener, Path file, Qcow2Header header) throws StageException {
+        try {
+            if (baseDisk.geometry().sizeBytes() < header.sizeBytes()) {
+                throw new StageException(base + " has " + baseDisk.geometry().sizeBytes() + " bytes, the disk in "
+                        + file
+                        + " has " + header.sizeBytes() + "; make it as large first: qemu-img resize " + base + " "
+                        + header.sizeBytes());
+            }
+            return opener.open("overlay", file.toString(), List.of(new DiskOpener.Unopened("overlay", overlay)));
+        } catch (StageException e) {
+            baseDisk.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Opens an overlay and what is below it. Both are locked against others.
+     *
+     * @throws StageException in words for the user
+     */
+    public static CommitSession open(Path overlay) throws StageException {
+        return new CommitSession(overlay);
+    }
+
+    private Qcow2Header readHeader(Path file) throws StageException {
+        BlockFile open = BlockFile.open(
+                file, BlockFile.Access.READ_ONLY, BlockFile.Caching.CACHED, -1, BlockFile.PastEnd.ZEROES);
+        FileStorage storage;
+        try {
+            storage = new FileStorage(file.toString(), open, FileEngine.Io.THREADS, workers);
+        } catch (StageException e) {
+            open.close();
+            throw e;
+        }
+        try (storage) {
+            return Qcow2Header.read(storage);
+        }
+    }
+
+    /** Returns what is written into. */
+    public Path base() {
+        return base;
+    }
+
+    /**
+     * How it went.
+     *
+     * @param isDone whether nothing is left in the overlay
+     * @param copiedBytes what was written below, zeroes included
+     */
+    public record Result(boolean isDone, long copiedBytes) {}
+
+    /**
+     * Writes all that the overlay has into what is below, and takes it out of the overlay.
+     *
+     * @param progress told of the fraction that is done
+     * @param isStopped whether to end early; it can be begun again at any time
+     * @throws IOException if something could not be read or written; it can be begun again when that is mended
+     */
+    public Result run(DoubleConsumer progress, BooleanSupplier isStopped) throws IOException, InterruptedException {
+        EventLoop loop = loops.group().next();
+        try {
+            OverlayCommit commit = new OverlayCommit(overlay.engine(), overlayDisk, baseDisk, loop);
+            boolean isDone = commit.run(progress, isStopped);
+            return new Result(isDone, commit.copiedBytes());
+        } catch (RefusedException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public void close() {
+        overlayDisk.close();
+        baseDisk.close();
+        workers.close();
+        loops.close();
+    }
+}
