@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -51,14 +52,14 @@ final class CommitCommand implements Callable<Integer>, CommonOptions.Holder {
     public Integer call() throws FailedException, ConfigException {
         common.startLogging("warn");
         PrintWriter err = spec.commandLine().getErr();
-        AtomicReference<String> signal = new AtomicReference<>("");
+        AtomicReference<@Nullable String> signal = new AtomicReference<>();
         Signals.onEnd(signal::set);
         CommitSession.Result result;
         Path base;
         try (CommitSession session = CommitSession.open(overlay);
                 Progress progress = new Progress(err, "committing", Terminal.showsProgress())) {
             base = session.base();
-            result = session.run(progress::show, () -> !signal.get().isEmpty());
+            result = session.run(progress::show, () -> signal.get() != null);
         } catch (StageException e) {
             throw new FailedException("commit: " + e.getMessage(), e);
         } catch (IOException e) {

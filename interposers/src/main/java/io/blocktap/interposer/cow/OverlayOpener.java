@@ -99,31 +99,30 @@ final class OverlayOpener {
 
     /** What others see in the overlay by its backing file is to be what is seen here. */
     private void checkBacking(@Nullable String recorded, String name) throws StageException {
-        if (recorded == null && baseFile == null) {
+        Path below = baseFile;
+        if (below == null) {
+            if (recorded != null) {
+                throw new StageException(name + " has the backing file " + recorded
+                        + ", and what is below is not a file; if it belongs to it all the same: qemu-img rebase -u -b '' "
+                        + name);
+            }
             return;
         }
+        String rebase =
+                "qemu-img rebase -u -b " + BackingName.of(config.overlay(), below) + " -F " + baseFormat + " " + name;
         if (recorded == null) {
-            throw new StageException(name + " has no backing file, and " + baseFile
-                    + " is below; if it belongs to it: qemu-img rebase -u -b "
-                    + BackingName.of(config.overlay(), baseFile)
-                    + " -F " + baseFormat + " " + name);
+            throw new StageException(
+                    name + " has no backing file, and " + below + " is below; if it belongs to it: " + rebase);
         }
-        if (baseFile == null) {
-            throw new StageException(name + " has the backing file " + recorded
-                    + ", and what is below is not a file; if it belongs to it all the same: qemu-img rebase -u -b '' "
-                    + name);
-        }
-        Path resolved = BackingName.resolve(config.overlay(), recorded);
         try {
-            if (Files.isSameFile(resolved, baseFile)) {
+            if (Files.isSameFile(BackingName.resolve(config.overlay(), recorded), below)) {
                 return;
             }
         } catch (IOException e) {
-            LOG.debug("{} can not be compared with {}", resolved, baseFile, e);
+            LOG.debug("{} can not be compared with {}", recorded, below, e);
         }
-        throw new StageException(name + " has the backing file " + recorded + ", and " + baseFile
-                + " is below; serve it with that one, or, if they are the same: qemu-img rebase -u -b "
-                + BackingName.of(config.overlay(), baseFile) + " -F " + baseFormat + " " + name);
+        throw new StageException(name + " has the backing file " + recorded + ", and " + below
+                + " is below; serve it with that one, or, if they are the same: " + rebase);
     }
 
     private FileStorage inFile() throws StageException {

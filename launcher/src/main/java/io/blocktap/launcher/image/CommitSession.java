@@ -56,7 +56,7 @@ public final class CommitSession implements AutoCloseable {
             baseDisk = opener.open(
                     "base",
                     base.toString(),
-                    List.of(new DiskOpener.Unopened("base", new BaseStage(base, format.equals("qcow2")))));
+                    List.of(new DiskOpener.Unopened("base", new BaseStage(base, "qcow2".equals(format)))));
             overlay = new OwnContent(file);
             overlayDisk = openOverlay(opener, file, header);
         } catch (StageException | RuntimeException e) {

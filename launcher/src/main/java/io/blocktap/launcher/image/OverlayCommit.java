@@ -47,7 +47,7 @@ final class OverlayCommit {
             this.overlay = loop.submit(() -> DiskClient.connect(overlay, loop)).get();
             this.base = loop.submit(() -> DiskClient.connect(base, loop)).get();
         } catch (ExecutionException e) {
-            throw new RefusedException(String.valueOf(e.getCause().getMessage()));
+            throw new RefusedException(String.valueOf(e.getMessage()));
         }
     }
 

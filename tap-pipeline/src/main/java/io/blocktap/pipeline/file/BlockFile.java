@@ -1,6 +1,5 @@
 package io.blocktap.pipeline.file;
 
-import com.sun.jna.Pointer;
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.transport.memory.MappedRegion;
@@ -216,7 +215,7 @@ public final class BlockFile implements AutoCloseable {
         while (done < needed) {
             long result = Libc.readAt(by, address + done, length - done, offset + done);
             if (result == 0 && pastEnd == PastEnd.ZEROES) {
-                new Pointer(address + done).setMemory(0, length - done, (byte) 0);
+                Libc.zeroMemory(address + done, length - done);
                 return BlockStatus.OK;
             }
             if (result == 0) {

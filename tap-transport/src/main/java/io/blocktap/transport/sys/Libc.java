@@ -429,6 +429,11 @@ public final class Libc {
                 Native.getDirectBufferPointer(direct.duplicate().clear()));
     }
 
+    /** Fills memory of the caller's with zeroes. */
+    public static void zeroMemory(long address, long lengthBytes) {
+        new Pointer(address).setMemory(0, lengthBytes, (byte) 0);
+    }
+
     /**
      * Views raw memory as a direct buffer in native byte order. The buffer does not keep the memory alive.
      *
