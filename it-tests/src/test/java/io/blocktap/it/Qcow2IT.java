@@ -9,6 +9,7 @@ import io.blocktap.it.support.ServedDisk;
 import io.blocktap.it.support.TestData;
 import io.blocktap.it.support.Tool;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeEach;
@@ -47,20 +48,16 @@ final class Qcow2IT {
                 .ok();
     }
 
-    private void convertCompressed(String type, String clusterSize) {
+    private void convertCompressed(String type, String clusterSize) throws IOException {
         // Half of it is words that can be compressed, the other half can't, and is stored as it is.
         byte[] content = TestData.bytes(7, SIZE);
-        byte[] words = "what was written once is read for years. ".getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+        byte[] words = "what was written once is read for years. ".getBytes(StandardCharsets.US_ASCII);
         for (int i = 0; i < SIZE; i++) {
             if ((i >> 20) % 2 == 0) {
                 content[i] = (byte) (words[i % words.length] + (i >> 15));
             }
         }
-        try {
-            Files.write(source, content);
-        } catch (IOException e) {
-            throw new java.io.UncheckedIOException(e);
-        }
+        Files.write(source, content);
         Exec.run(
                         "qemu-img",
                         "convert",
@@ -130,7 +127,7 @@ final class Qcow2IT {
             Qcow2.io(served.uri(), "write -P 3 8M 1M", "write -P 4 6M 100k");
         }
         Qcow2.assertClean(image);
-        Qcow2.ioOnFile(image, "read -P 3 8M 1M", "read -P 4 6M 100k", "write -P 5 0 64k", "read -P 1 511 0");
+        Qcow2.ioOnFile(image, "read -P 3 8M 1M", "read -P 4 6M 100k", "write -P 5 0 64k");
     }
 
     @Test
@@ -147,7 +144,7 @@ final class Qcow2IT {
 
     @ParameterizedTest
     @CsvSource({"zlib, 64k", "zlib, 4k", "zlib, 2M", "zstd, 64k", "zstd, 4k", "zstd, 2M"})
-    void compressedClustersAreReadAndWrittenOver(String type, String clusterSize) {
+    void compressedClustersAreReadAndWrittenOver(String type, String clusterSize) throws IOException {
         convertCompressed(type, clusterSize);
         try (ServedDisk served = serve("")) {
             assertServedEqualsSource(served);
@@ -169,7 +166,7 @@ final class Qcow2IT {
             assertServedEqualsSource(served);
             assertThat(Exec.run("qemu-io", "-f", "raw", "-c", "write 0 4k", served.uri())
                             .all())
-                    .containsPattern("(?i)read-only|not permitted");
+                    .containsPattern("(?i)read-only|not permitted|permission denied");
         }
         assertThat(TestData.sha256(image)).isEqualTo(before);
 
