@@ -51,8 +51,8 @@ record Layout(int clusterBits, long sizeBytes) {
     }
 
     /** Returns how many entries the L1 table must have. */
-    int l1Entries() {
-        return (int) ((clusters() + l2Entries() - 1) >>> l2Bits());
+    long l1Entries() {
+        return (clusters() + l2Entries() - 1) >>> l2Bits();
     }
 
     /** Returns the unit in which tables are written. */

@@ -107,11 +107,11 @@ public final class Qcow2Engine implements AutoCloseable {
     }
 
     private long[] readL1() throws ImageException, StageException {
-        int needed = layout.l1Entries();
-        if (header.l1Entries() < needed) {
-            throw new StageException(
-                    storage.name() + ": its L1 table has " + header.l1Entries() + " entries, its size of "
-                            + header.sizeBytes() + " bytes needs " + needed + "; qemu-img check -r all may repair it");
+        int needed = (int) layout.l1Entries();
+        if (header.l1Entries() < layout.l1Entries()) {
+            throw new StageException(storage.name() + ": its L1 table has " + header.l1Entries()
+                    + " entries, its size of " + header.sizeBytes() + " bytes needs " + layout.l1Entries()
+                    + "; qemu-img check -r all may repair it");
         }
         ByteBuffer bytes = ByteBuffer.allocateDirect(needed * Long.BYTES);
         ImageException.check(storage.read(bytes, header.l1Offset()));

@@ -37,7 +37,7 @@ public final class Qcow2Format {
             throws StageException {
         Layout layout = new Layout(clusterBits, sizeBytes);
         long clusterBytes = layout.clusterBytes();
-        long l1Bytes = (layout.clusters() + layout.l2Entries() - 1 >>> layout.l2Bits()) * Long.BYTES;
+        long l1Bytes = layout.l1Entries() * Long.BYTES;
         if (l1Bytes > MOST_L1_BYTES) {
             throw new StageException(storage.name() + ": a disk of " + sizeBytes + " bytes needs larger clusters than "
                     + clusterBytes + " bytes; cluster-size=2M allows the most");

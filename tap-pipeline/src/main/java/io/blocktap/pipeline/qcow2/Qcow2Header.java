@@ -138,10 +138,13 @@ public record Qcow2Header(
             requireRange("l1_size", l1Entries, 0, MOST_L1_BYTES / Long.BYTES);
             long l1Offset = start.getLong(40);
             requireAligned("l1_table_offset", l1Offset, clusterBytes);
+            requireInFile("l1_table_offset", l1Offset, (long) l1Entries * Long.BYTES, clusterBytes);
             long refcountOffset = start.getLong(48);
             requireAligned("refcount_table_offset", refcountOffset, clusterBytes);
             int refcountClusters = start.getInt(56);
             requireRange("refcount_table_clusters", refcountClusters, 1, MOST_REFCOUNT_TABLE_BYTES >> clusterBits);
+            requireInFile(
+                    "refcount_table_offset", refcountOffset, (long) refcountClusters << clusterBits, clusterBytes);
             int order = version == 2 ? 4 : start.getInt(96);
             requireRange("refcount_order", order, 0, MOST_REFCOUNT_ORDER);
             int headerBytes = version == 2 ? VERSION_2_BYTES : start.getInt(100);
@@ -225,6 +228,17 @@ public record Qcow2Header(
             require(
                     value > 0 && (value & clusterBytes - 1) == 0,
                     "says in its header that its " + field + " is " + value + "; it is a multiple of " + clusterBytes);
+        }
+
+        /** A table behind the end of a file that was cut short would read as empty. */
+        private void requireInFile(String field, long offset, long lengthBytes, int clusterBytes)
+                throws StageException {
+            long most = storage.sizeBytes() + clusterBytes - 1 & -clusterBytes;
+            require(
+                    lengthBytes <= most && offset <= most - lengthBytes,
+                    "says in its header that its " + field + " is " + offset
+                            + ", and that table ends behind the file's " + storage.sizeBytes()
+                            + " bytes: it was cut short, or is damaged");
         }
 
         private void requireRange(String field, long value, long least, long most) throws StageException {
