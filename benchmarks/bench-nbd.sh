@@ -13,10 +13,11 @@
 #       nbdkit-nbd        nbdkit nbd plugin in front of an nbdkit memory plugin on loopback TCP: two hops
 #       nbd-server        the reference nbd-server (one process per connection)
 #       qemu-nbd          qemu-nbd, aio=threads          qemu-nbd-uring  same, aio=io_uring
+#       qemu-nbd-qcow2    qemu-nbd of a new qcow2 overlay on a raw base; -qcow2-uring: same, aio=io_uring
 #       qsd               qemu-storage-daemon NBD export, aio=threads
 #       qsd-uring         same, aio=io_uring
 #     An nbdkit peer takes filters with '+', outermost first: nbdkit-file+log+stats, nbdkit-memory+cow ...
-#     (log -> scratch log file, stats -> scratch stats file, delay -> 0 s, luks -> LUKS image made here).
+#     (cow -> the base in place of a copy of it, log -> scratch log file, stats -> scratch stats file, delay -> 0 s, luks -> LUKS image made here).
 #
 # Options
 #   -r N        rounds (default 5). The order is A B, B A, A B ... so that drift hits both sides alike.
@@ -34,6 +35,11 @@
 #               of them, and marks such a row with '~'. 100 takes every sample as quiet.
 #   -Q SECONDS  how long to wait for such quiet before each sample (default 0: do not wait)
 #   -l          list the workloads and stop
+#   -W LIST     these workloads in place of the built-in ones. A random or sequential one (seqread-1m-q4) may end in
+#               @OFFSET+LENGTH, its part of the export. One that begins with 'fresh:' does a fixed number of I/Os on a
+#               server that was never written: a peer is started anew for each sample; of a URI side, see -F
+#   -P COMMAND  is run once for each side before the first sample, with the side's URI as its argument
+#   -F COMMAND  prints the URI of an export that was never written, another one each time
 #
 # Columns of the table: median [min-max] for each side, CPU microseconds for each I/O (median; server+client,
 # user+system, the server with its whole process tree, the client with its start-up; a copy counts 256 KiB as
@@ -47,7 +53,7 @@
 set -u -o pipefail
 export LC_ALL=C
 
-ROUNDS=5 SECS=3 SIZE=1G FILTER='.' READONLY=0 DIR='' TCP=0 RAW='' PIDARG='' A='' B='' QUIET=10 WAITQ=0
+ROUNDS=5 SECS=3 SIZE=1G FILTER='.' READONLY=0 DIR='' TCP=0 RAW='' PIDARG='' A='' B='' QUIET=10 WAITQ=0 FRESH='' PREPARE=''
 ALL_WORKLOADS="connect
 randread-4k-q1 randread-4k-q16 randread-4k-q32 randread-4k-q64 randread-4k-q128
 randwrite-4k-q1 randwrite-4k-q16 randwrite-4k-q32 randwrite-4k-q64 randwrite-4k-q128
@@ -58,9 +64,10 @@ qimg-read-4k-q64 qimg-read-64k-q64 qimg-read-1m-q16
 qimg-write-4k-q64 qimg-write-64k-q64 qimg-write-1m-q16
 copy-out copy-in"
 usage() { sed -n '2,/^set -u/p' "$0" | sed '$d;s/^# \{0,1\}//'; exit "${1:-2}"; }
-while getopts a:b:r:t:s:w:xd:no:p:q:Q:lh o; do case $o in
+while getopts a:b:r:t:s:w:xd:no:p:q:Q:W:F:P:lh o; do case $o in
   a) A=$OPTARG;; b) B=$OPTARG;; r) ROUNDS=$OPTARG;; t) SECS=$OPTARG;; s) SIZE=$OPTARG;; w) FILTER=$OPTARG;;
   x) READONLY=1;; d) DIR=$OPTARG;; n) TCP=1;; o) RAW=$OPTARG;; p) PIDARG=$OPTARG;; q) QUIET=$OPTARG;; Q) WAITQ=$OPTARG;;
+  W) ALL_WORKLOADS=$OPTARG;; F) FRESH=$OPTARG;; P) PREPARE=$OPTARG;;
   l) tr ' ' '\n' <<<"$ALL_WORKLOADS"; exit 0;; h) usage 0;; *) usage;; esac; done
 [ -n "$A" ] || usage
 
@@ -92,6 +99,8 @@ start_peer() {
   base=${name%%+*}; IFS=+ read -ra filters <<<"${name#"$base"}"
   case $base in
     nbdkit-memory|nbdkit-null|nbdkit-nbd) ;;
+    qemu-nbd-qcow2*) rm -f "$img"; qemu-img create -q -f qcow2 -b "$SRC" -F raw "$img" || exit 2;;
+    nbdkit-file) case $name in *+cow*) img=$SRC;; *) cp "$SRC" "$img"; sync "$img"; cat "$img" >/dev/null;; esac;;
     *) cp "$SRC" "$img"; sync "$img"; cat "$img" >/dev/null;;
   esac
   case $base in
@@ -120,8 +129,9 @@ start_peer() {
       printf '  allowlist = true\n[x]\n  exportname = %s\n  flush = true\n  fua = true\n  trim = true\n' "$img"; } >"$WORK/$tag.conf"
     # it goes to the background by itself (with -d it would serve a single client and end)
     nbd-server -C "$WORK/$tag.conf" -p "$WORK/$tag.pid" >/dev/null 2>"$WORK/$tag.err" & exp=x ;;
-  qemu-nbd|qemu-nbd-uring)
-    cmd=(qemu-nbd -f raw -t -e 16 --cache=writeback --discard=unmap); [ $base = qemu-nbd-uring ] && cmd+=(--aio=io_uring)
+  qemu-nbd|qemu-nbd-uring|qemu-nbd-qcow2|qemu-nbd-qcow2-uring)
+    case $base in *-qcow2*) f=qcow2;; *) f=raw;; esac
+    cmd=(qemu-nbd -f $f -t -e 16 --cache=writeback --discard=unmap); case $base in *-uring) cmd+=(--aio=io_uring);; esac
     if [ $TCP = 1 ]; then cmd+=(-b 127.0.0.1 -p "$port"); else cmd+=(-k "$sock"); fi
     "${cmd[@]}" "$img" >/dev/null 2>"$WORK/$tag.err" & ;;
   qsd|qsd-uring)
@@ -160,16 +170,19 @@ tree_ticks() {
 
 # Each workload prints: value unit ios p99_us(or -)
 run_workload() {
-  local w=$1 uri=$2 rw bs q out n t0 t1
+  local w=${1#fresh:} uri=$2 rw bs q out n t0 t1 from=0 range=$SIZEB how
+  case $w in *@*) from=${w#*@} range=$(bytes "${from#*+}") from=$(bytes "${from%+*}") w=${w%@*};; esac
   case $w in
   connect)
     n=40; t0=$(date +%s%N); for _ in $(seq $n); do nbdinfo --size "$uri" >/dev/null || return 1; done; t1=$(date +%s%N)
     awk -v n=$n -v d=$((t1-t0)) 'BEGIN{printf "%.3f ms %d -\n", d/n/1e6, n}' ;;
-  rand*-q*)
-    IFS=- read -r rw bs q <<<"$w"; q=${q#q}
+  rand*-q*|seq*-q*)
+    IFS=- read -r rw bs q <<<"${w#seq}"; q=${q#q}
     local mix=(); [ "$rw" = randrw70 ] && { rw=randrw; mix=(--rwmixread=70); }
-    out=$(fio --name=w --ioengine=nbd --uri="$uri" --rw="$rw" ${mix[@]+"${mix[@]}"} --bs="$bs" --iodepth="$q" --size="$SIZEB" --norandommap \
-          --randrepeat=0 --time_based --runtime="$SECS" --ramp_time=300ms --output-format=json 2>/dev/null) || return 1
+    how=(--norandommap --time_based --runtime="$SECS" --ramp_time=300ms)
+    case $1 in fresh:rand*) how=(--io_size=$((range / 128)));; fresh:*) how=();; esac   # of 4 KiB: one for each eight clusters of 64 KiB
+    out=$(fio --name=w --ioengine=nbd --uri="$uri" --rw="$rw" ${mix[@]+"${mix[@]}"} --bs="$bs" --iodepth="$q" --offset="$from" --size="$range" \
+          --randrepeat=0 ${how[@]+"${how[@]}"} --output-format=json 2>/dev/null) || return 1
     sed -n '/^{/,$p' <<<"$out" | jq -r '.jobs[0] | [ (.read.iops + .write.iops), "IOPS", (.read.total_ios + .write.total_ios),
           ([.read.clat_ns.percentile["99.000000"] // 0, .write.clat_ns.percentile["99.000000"] // 0] | max / 1000) ] | @tsv' ;;
   qimg-*)
@@ -196,7 +209,21 @@ wait_quiet() {
     [ $((400 * (b1 - b0))) -le $(((QUIET + 2) * HZ * CPUS)) ] && return; done
 }
 
+# A server that was never written: sets URI and PID. The peer's start is not part of the sample.
+side_fresh() {
+  case $2 in *://*) URI=$($FRESH) && PID=${PIDARG:-$(pid_of_uri "$URI")};; *) start_peer "$2" "fresh-$1";; esac || exit 2
+}
+side_fresh_end() {
+  case $2 in *://*) return;; esac
+  unset 'KILL[-1]'; kill "$PID"; wait "$PID"; rm -f "$WORK/fresh-$1".*
+} 2>/dev/null
+
 sample() {                                  # sample SIDE URI PID WORKLOAD ROUND
+  case $4 in fresh:*) local peer=$B; [ "$1" = A ] && peer=$A
+    side_fresh "$1" "$peer"; sample_of "$1" "$URI" "$PID" "$4" "$5"; side_fresh_end "$1" "$peer";;
+  *) sample_of "$@";; esac
+}
+sample_of() {
   local side=$1 uri=$2 pid=$3 w=$4 r=$5 c0=0 c1=0 line cpu=- b0 b1 o0 o1 t0 t1 other
   wait_quiet
   [ -n "$pid" ] && c0=$(tree_ticks "$pid")
@@ -207,13 +234,14 @@ sample() {                                  # sample SIDE URI PID WORKLOAD ROUND
   other=$(awk -v b=$((b1-b0)) -v o=$((o1-o0)) -v c=$((c1-c0)) -v e=$((t1-t0)) -v hz="$HZ" -v n="$CPUS" 'BEGIN{x=100*(b-o-c)/(e/1e9*hz*n); print (x<0?0:int(x+.5))}')
   # the ramp time of a fio run is served but not counted in its total_ios: scale it in
   cpu=$(awk -v c=$((c1-c0)) -v o=$((o1-o0)) -v hz="$HZ" -v n="$(awk '{print $3}' <<<"$line")" -v s="$SECS" -v w="$w" -v pid="$pid" \
-      'BEGIN{ if (w ~ /^rand/) n*=(s+0.3)/s; if (n>0) printf (pid!="" ? "%.2f" : "-")"\t%.2f", c/hz*1e6/n, o/hz*1e6/n; else print "-\t-"}')
+      'BEGIN{ if (w ~ /^(rand|seq)/) n*=(s+0.3)/s; if (n>0) printf (pid!="" ? "%.2f" : "-")"\t%.2f", c/hz*1e6/n, o/hz*1e6/n; else print "-\t-"}')
   awk -v OFS='\t' -v s="$side" -v w="$w" -v r="$r" -v c="$cpu" -v o="$other" '{print s,w,r,$1,$2,c,$4,o}' <<<"$line" >>"$SAMPLES"
 }
 
 side_start() { case $1 in *://*) URI=$1; PID=${PIDARG:-$(pid_of_uri "$1")}; wait_up "$1" || exit 2;; *) start_peer "$1" "$2";; esac; }
 side_start "$A" a; URI_A=$URI PID_A=$PID URI_B='' PID_B=''
 [ -n "$B" ] && { side_start "$B" b; URI_B=$URI PID_B=$PID; }
+[ -z "$PREPARE" ] || for u in "$URI_A" ${URI_B:+"$URI_B"}; do $PREPARE "$u" || { echo "bench-nbd: $PREPARE failed on $u" >&2; exit 2; }; done
 
 WL=(); for w in $ALL_WORKLOADS; do [[ $w =~ $FILTER ]] || continue
   [ $READONLY = 1 ] && case $w in *write*|randrw*|copy-in) continue;; esac; WL+=("$w"); done
