@@ -21,6 +21,9 @@ final class Checkpoint {
     private final StagedWrites l2Pages = new StagedWrites();
     private final StagedWrites l1Pages = new StagedWrites();
     private final FreeSearch search;
+    /** Host clusters that nothing in the file refers to any more, as often as that is so. */
+    private final ExtentList toDrop = new ExtentList();
+
     private long writtenBytes;
 
     Checkpoint(
@@ -45,12 +48,14 @@ final class Checkpoint {
         Changes changes = map.take(l2Pages, l1Pages, l1OffsetBytes);
         if (changes == null) {
             BlockStatus status = storage.sync();
+            if (hasLeftovers()) {
+                map.freed(drop());
+            }
             map.nothingTaken();
             return status;
         }
-        ExtentList freed = new ExtentList();
         try {
-            writeAll(changes, freed);
+            writeAll(changes);
         } catch (ImageException e) {
             map.checkpointFailed(changes, l2Pages, l1Pages, l1OffsetBytes, e.status());
             return e.status();
@@ -59,17 +64,28 @@ final class Checkpoint {
             map.checkpointFailed(changes, l2Pages, l1Pages, l1OffsetBytes, BlockStatus.IO_ERROR);
             return BlockStatus.IO_ERROR;
         }
-        map.checkpointEnded(drop(changes, freed));
+        toDrop.addAll(changes.dropped);
+        for (int i = 0; i < changes.droppedCompressedCount(); i++) {
+            long start = CompressedExtent.offset(changes.droppedCompressed(i), layout);
+            long end = start + CompressedExtent.length(changes.droppedCompressed(i), layout);
+            toDrop.add(layout.cluster(start), layout.cluster(end - 1) - layout.cluster(start) + 1);
+        }
+        map.checkpointEnded(drop());
         return BlockStatus.OK;
     }
 
-    private void writeAll(Changes changes, ExtentList freed) throws ImageException {
+    /** Returns whether something of an earlier checkpoint could not be written, without which the image is right, but has leaks. */
+    synchronized boolean hasLeftovers() {
+        return !toDrop.isEmpty() || refcounts.hasDirtyBlocks();
+    }
+
+    private void writeAll(Changes changes) throws ImageException {
         if (!changes.used.isEmpty() || refcounts.isTableChanged()) {
             refcounts.addAll(changes.used, map);
             refcounts.writeBlocks();
             ImageException.check(storage.sync());
             if (refcounts.isTableChanged()) {
-                refcounts.writeTable(freed);
+                refcounts.writeTable(toDrop);
             }
         }
         if (!l2Pages.isEmpty()) {
@@ -82,42 +98,22 @@ final class Checkpoint {
         }
     }
 
-    /** Counts one user less of what was dropped. It is right if that is not done: a leak. */
-    private ExtentList drop(Changes changes, ExtentList formerTables) {
+    /** Counts one user less of what was dropped, and returns what has none now. What can't be done, the next checkpoint does: a leak until then. */
+    private ExtentList drop() {
         ExtentList free = new ExtentList();
         try {
-            drop(formerTables, free);
-            drop(changes.dropped, free);
-            for (int i = 0; i < changes.droppedCompressedCount(); i++) {
-                long entry = changes.droppedCompressed(i);
-                long start = CompressedExtent.offset(entry, layout);
-                long first = layout.cluster(start);
-                long last = layout.cluster(start + CompressedExtent.length(entry, layout) - 1);
-                for (long cluster = first; cluster <= last; cluster++) {
-                    drop(cluster, free);
+            while (!toDrop.isEmpty()) {
+                long cluster = toDrop.first(0);
+                if (refcounts.drop(cluster)) {
+                    free.add(cluster, 1);
                 }
+                toDrop.removeFirstCluster();
             }
             refcounts.writeBlocks();
         } catch (ImageException e) {
-            LOG.warn(
-                    "{}: clusters that are not used any more could not be given back; qemu-img check -r leaks does it when the image is not served",
-                    storage.name());
+            LOG.warn("{}: clusters that are not used any more can not be given back now", storage.name());
         }
         return search.reached(free);
-    }
-
-    private void drop(ExtentList dropped, ExtentList free) throws ImageException {
-        for (int i = 0; i < dropped.size(); i++) {
-            for (long cluster = dropped.first(i); cluster < dropped.first(i) + dropped.length(i); cluster++) {
-                drop(cluster, free);
-            }
-        }
-    }
-
-    private void drop(long cluster, ExtentList free) throws ImageException {
-        if (refcounts.drop(cluster)) {
-            free.add(cluster, 1);
-        }
     }
 
     /** Looks for clusters without users, as long as there are few that are known. Returns whether there is more to look at. */

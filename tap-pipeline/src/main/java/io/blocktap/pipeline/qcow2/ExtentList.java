@@ -5,6 +5,7 @@ import java.util.Arrays;
 /** Runs of host clusters, in the order in which they came; one that goes on where the last one ends lengthens that. */
 final class ExtentList {
     private long[] words = new long[16];
+    private int head;
     private int count;
 
     int size() {
@@ -17,34 +18,32 @@ final class ExtentList {
 
     /** Returns the first cluster's number. */
     long first(int index) {
-        return words[2 * index];
+        return words[2 * (head + index)];
     }
 
     /** Returns the number of clusters. */
     long length(int index) {
-        return words[2 * index + 1];
+        return words[2 * (head + index) + 1];
     }
 
     void add(long firstCluster, long length) {
         if (count > 0 && first(count - 1) + length(count - 1) == firstCluster) {
-            words[2 * count - 1] += length;
+            words[2 * (head + count) - 1] += length;
             return;
         }
-        if (2 * count == words.length) {
-            words = Arrays.copyOf(words, 2 * words.length);
+        if (2 * (head + count) == words.length) {
+            words = Arrays.copyOfRange(words, 2 * head, 2 * head + Math.max(16, 4 * count));
+            head = 0;
         }
-        words[2 * count] = firstCluster;
-        words[2 * count + 1] = length;
+        words[2 * (head + count)] = firstCluster;
+        words[2 * (head + count) + 1] = length;
         count++;
     }
 
-    /** Returns the last cluster of the last run. */
-    long lastCluster() {
-        return first(count - 1) + length(count - 1) - 1;
-    }
-
-    void removeLastCluster() {
-        if (--words[2 * count - 1] == 0) {
+    void removeFirstCluster() {
+        words[2 * head]++;
+        if (--words[2 * head + 1] == 0) {
+            head++;
             count--;
         }
     }

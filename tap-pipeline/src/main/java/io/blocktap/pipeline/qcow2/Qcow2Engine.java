@@ -388,7 +388,7 @@ public final class Qcow2Engine implements AutoCloseable {
         if (checkpoint == null) {
             return BlockStatus.OK;
         }
-        BlockStatus status = map.hasChanges() ? checkpoint.run() : BlockStatus.OK;
+        BlockStatus status = map.hasChanges() || checkpoint.hasLeftovers() ? checkpoint.run() : BlockStatus.OK;
         LOG.debug("{}: {} bytes of tables and refcounts were written", name(), checkpoint.writtenBytes());
         return status;
     }

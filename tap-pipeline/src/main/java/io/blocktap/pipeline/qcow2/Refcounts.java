@@ -152,11 +152,11 @@ final class Refcounts {
 
     private void addEach(ExtentList used, ImageMap map) throws ImageException {
         while (!used.isEmpty()) {
-            long cluster = used.lastCluster();
+            long cluster = used.first(0);
             Block block = blockToAdd(cluster, map);
             int inBlock = (int) (cluster & clustersABlock() - 1);
             setCount(block, inBlock, count(block.content, inBlock) + 1);
-            used.removeLastCluster();
+            used.removeFirstCluster();
         }
     }
 
@@ -293,6 +293,16 @@ final class Refcounts {
                 write(block);
             }
         }
+    }
+
+    /** Returns whether a block is to be written. */
+    boolean hasDirtyBlocks() {
+        for (Block block : blocks.values()) {
+            if (!block.dirtyPages.isEmpty()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Returns whether there are new blocks that {@link #writeTable} has to make known. */

@@ -1,0 +1,138 @@
+package io.blocktap.pipeline.qcow2;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.blocktap.pipeline.BlockOp;
+import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.pipeline.testkit.StageHarness;
+import io.blocktap.pipeline.testkit.TestClient;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongPredicate;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Storage that fails for a while costs the requests that met it, and nothing else. */
+@Timeout(120)
+class FailingStorageTest {
+    private static final int SIZE = 256 << 10;
+
+    private final AtomicLong clock = new AtomicLong();
+    private final AtomicLong tags = new AtomicLong();
+    private final long seed = System.nanoTime();
+
+    private RecordingStorage storage(int clusterBits, boolean isLate) throws Exception {
+        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
+        Qcow2Format.create(empty, SIZE, clusterBits, null, null);
+        empty.close();
+        return new RecordingStorage(empty.content(), clock, seed, isLate);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"9, false", "9, true", "12, true"})
+    void afterAFullDiskHasRoomAgainAllIsConsistentAndWhatWasAnsweredIsThere(int clusterBits, boolean isLate)
+            throws Exception {
+        RecordingStorage storage = storage(clusterBits, isLate);
+        checkAfter(storage, clusterBits, number -> number % 400 > 200, false);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"9, false", "12, true"})
+    void afterSingleWritesFailedAllIsConsistentAndWhatWasAnsweredIsThere(int clusterBits, boolean isLate)
+            throws Exception {
+        RecordingStorage storage = storage(clusterBits, isLate);
+        checkAfter(storage, clusterBits, number -> number % 11 == 0, false);
+    }
+
+    @Test
+    void afterSyncsFailedNoFlushIsLost() throws Exception {
+        checkAfter(storage(9, true), 9, number -> false, true);
+    }
+
+    private void checkAfter(RecordingStorage storage, int clusterBits, LongPredicate fails, boolean syncsFail)
+            throws Exception {
+        int granules = SIZE / TaggedHistory.GRANULE_BYTES;
+        TaggedHistory history = new TaggedHistory(clock, new long[granules]);
+        try (StageHarness harness = StageHarness.openOn(2, new EngineStage(storage, null, 16L << clusterBits, -1))) {
+            for (int phase = 0; phase < 4; phase++) {
+                boolean isBad = phase % 2 == 1;
+                storage.failWrites(isBad ? fails : number -> false);
+                storage.failSyncs(isBad && syncsFail);
+                work(harness, history, granules, 1 << clusterBits, seed + phase);
+            }
+            storage.failWrites(number -> false);
+            storage.failSyncs(false);
+            long begun = clock.incrementAndGet();
+            assertThat(harness.client().call(BlockOp.FLUSH, 0, 0).status()).isEqualTo(BlockStatus.OK);
+            history.flushed(begun);
+        }
+        Qcow2Checker checker = new Qcow2Checker(storage.content(), null).check();
+        assertThat(checker.errors).as("seed %d", seed).isEmpty();
+        assertThat(checker.leaks).as("seed %d", seed).isEmpty();
+        byte[] content = checker.content();
+        for (int i = 0; i < granules; i++) {
+            long tag = TaggedHistory.tag(content, i);
+            assertThat(history.isLegalAfterCrash(i, tag, Long.MAX_VALUE))
+                    .as("seed %d: granule %d holds %x%s", seed, i, tag, history.describe(i))
+                    .isTrue();
+        }
+    }
+
+    private void work(StageHarness harness, TaggedHistory history, int granules, int clusterBytes, long itsSeed)
+            throws Exception {
+        List<CompletableFuture<Void>> running = new ArrayList<>();
+        for (int i = 0; i < 3; i++) {
+            TaggedWorkload workload = new TaggedWorkload(
+                    harness.connect(),
+                    history,
+                    clock,
+                    tags,
+                    granules,
+                    clusterBytes,
+                    itsSeed * 10 + i,
+                    status -> status == BlockStatus.NO_SPACE || status == BlockStatus.IO_ERROR);
+            running.add(CompletableFuture.runAsync(() -> {
+                try {
+                    workload.run(150);
+                } catch (Exception e) {
+                    throw new IllegalStateException(e);
+                }
+            }));
+        }
+        running.forEach(TestClient::await);
+    }
+
+    @Test
+    void aFullOverlayInMemoryAnswersNoSpaceAndGoesOnWhenSomethingWasDiscarded() throws Exception {
+        RecordingStorage storage = storage(12, true);
+        int cluster = 4096;
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 64 << 10, 20 * cluster))) {
+            int written = 0;
+            while (harness.client()
+                            .call(BlockOp.WRITE, 0, (long) written * cluster, cluster, new byte[cluster])
+                            .status()
+                    == BlockStatus.OK) {
+                written++;
+            }
+            assertThat(written).isBetween(10, 20);
+            assertThat(harness.client()
+                            .call(BlockOp.WRITE, 0, (long) written * cluster, cluster, new byte[cluster])
+                            .status())
+                    .isEqualTo(BlockStatus.NO_SPACE);
+            harness.client().write(0, new byte[cluster]); // in place
+
+            harness.client().discard(0, 2 * cluster);
+            harness.client().write((long) written * cluster, new byte[cluster]);
+            harness.client().write((long) (written + 1) * cluster, new byte[cluster]);
+            assertThat(harness.client()
+                            .call(BlockOp.WRITE, 0, (long) (written + 2) * cluster, cluster, new byte[cluster])
+                            .status())
+                    .isEqualTo(BlockStatus.NO_SPACE);
+        }
+        assertThat(new Qcow2Checker(storage.content(), null).check().errors).isEmpty();
+    }
+}
