@@ -67,8 +67,7 @@ final class CowIT {
     // ---- bytes
 
     @ParameterizedTest
-    @ValueSource(
-            strings = {"", ",io=uring", ",io=threads", ",cluster-size=512", ",cluster-size=4K", ",cluster-size=2M"})
+    @ValueSource(strings = {"", ",io=uring,cluster-size=512", ",io=threads,cluster-size=2M"})
     void qemuSeesACleanAndEqualImageAfterEachFlushAndAfterTheEnd(String options) {
         String before = TestData.sha256(base);
         try (ServedDisk served = serve(options)) {
@@ -114,7 +113,7 @@ final class CowIT {
 
     /** Random writes and zeroes of any alignment, and the same on an array of bytes. */
     @ParameterizedTest
-    @CsvSource({"512, 1", "4K, 2", "64K, 3", "1M, 4"})
+    @CsvSource({"512, 1", "64K, 2", "1M, 3"})
     void randomWritesAreInTheImageAsInAnArray(String clusterSize, long seed) throws IOException {
         byte[] expected = TestData.read(base, 0, SIZE);
         SplittableRandom random = new SplittableRandom(seed);
@@ -356,7 +355,7 @@ final class CowIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"cluster-size=3K", "cluster-size=256", "cluster-size=4M", "limit=1G", "l2-cache=1"})
+    @ValueSource(strings = {"cluster-size=3K", "limit=1G"})
     void optionsThatCanNotBeAreRefused(String option) {
         assertThat(refused(2, "cow:" + overlay + "," + option, "image:" + base).err())
                 .contains(option.split("=")[0]);

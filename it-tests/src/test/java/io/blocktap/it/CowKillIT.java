@@ -223,7 +223,7 @@ final class CowKillIT {
                     Exec fio = startFio(served)) {
                 writer = new Writer(served.nbdSocket(), stable, newest, random.nextLong());
                 try (writer) {
-                    writer.awaitBatches(random.nextInt(1, 400));
+                    writer.awaitBatches(random.nextInt(1, 200));
                     served.crash();
                 }
                 assertThat(fio.await(Duration.ofSeconds(20)).all()).doesNotContain("verify: bad", "verify failed");

@@ -94,19 +94,11 @@ final class Qcow2IT {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "cluster_size=512",
-                "cluster_size=4k",
-                "cluster_size=2M",
-                "refcount_bits=1",
-                "refcount_bits=2",
-                "refcount_bits=8",
-                "refcount_bits=32",
-                "refcount_bits=64",
                 "cluster_size=512,refcount_bits=64",
-                "preallocation=metadata",
-                "preallocation=falloc",
-                "preallocation=full",
-                "lazy_refcounts=on"
+                "cluster_size=4k,refcount_bits=1,preallocation=falloc",
+                "cluster_size=2M,refcount_bits=8,preallocation=full",
+                "refcount_bits=32,preallocation=metadata",
+                "refcount_bits=2,lazy_refcounts=on"
             })
     void imagesOfEveryKindAreReadAndWritten(String options) {
         convert(options);
@@ -143,7 +135,7 @@ final class Qcow2IT {
     }
 
     @ParameterizedTest
-    @CsvSource({"zlib, 64k", "zlib, 4k", "zlib, 2M", "zstd, 64k", "zstd, 4k", "zstd, 2M"})
+    @CsvSource({"zlib, 64k", "zlib, 2M", "zstd, 64k", "zstd, 4k"})
     void compressedClustersAreReadAndWrittenOver(String type, String clusterSize) throws IOException {
         convertCompressed(type, clusterSize);
         try (ServedDisk served = serve("")) {
@@ -309,7 +301,6 @@ final class Qcow2IT {
     @CsvSource({
         "79, 1, lazy refcounts, qemu-img check -r all",
         "79, 2, marked as corrupt, qemu-img check -r all",
-        "79, 128, feature bit 7, newer blocktap",
         "72, 64, feature bit 62, newer blocktap",
     })
     void imagesWithABadMarkAreRefused(int offset, int bit, String what, String todo) {
@@ -328,16 +319,12 @@ final class Qcow2IT {
 
     @ParameterizedTest
     @CsvSource({
-        "20, 8, cluster_bits", // 0 0 0 8
-        "36, 255, l1_size",
-        "40, 127, l1_table_offset",
-        "48, 127, refcount_table_offset",
-        "56, 127, refcount_table_clusters",
-        "100, 127, header_length",
+        "40, 127, L1 table is to be at",
+        "48, 127, refcount table is to be at",
     })
-    void aHeaderOfNonsenseIsNamedByItsField(int offset, int value, String field) {
+    void whatIsWrongInAHeaderIsNamed(int offset, int value, String named) {
         Qcow2.create(image, "", "16M");
         Qcow2.patch(image, offset, value, value, value, value);
-        assertThat(refused("")).contains(image.toString(), field);
+        assertThat(refused("")).contains(image.toString(), named);
     }
 }
