@@ -319,8 +319,8 @@ final class Qcow2IT {
 
     @ParameterizedTest
     @CsvSource({
-        "40, 127, L1 table is to be at",
-        "48, 127, refcount table is to be at",
+        "40, 127, l1_table_offset",
+        "48, 127, refcount_table_offset",
     })
     void whatIsWrongInAHeaderIsNamed(int offset, int value, String named) {
         Qcow2.create(image, "", "16M");

@@ -1,12 +1,20 @@
 package io.blocktap.interposer.cow;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.blocktap.pipeline.BlockOp;
 import io.blocktap.pipeline.Stage;
 import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.pipeline.config.StageText;
+import io.blocktap.pipeline.testkit.AllocationProbe;
 import io.blocktap.pipeline.testkit.InterposerContractTest;
+import io.blocktap.pipeline.testkit.ReferenceDisk;
+import io.blocktap.pipeline.testkit.StageHarness;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** {@code cow} keeps the contract of all interposers. */
 class CowContractTest {
@@ -50,6 +58,19 @@ class CowContractTest {
         @Override
         String text() {
             return "cow:memory,limit=16M";
+        }
+
+        @ParameterizedTest
+        @EnumSource(names = {"READ", "WRITE"})
+        void requestsToClustersThatAreThereAllocateNothing(BlockOp op) throws Exception {
+            int size = 8 << 20;
+            try (StageHarness harness =
+                    StageHarness.open(makeInterposer(), new ReferenceDisk(size, ReferenceDisk.Answering.AT_ONCE))) {
+                harness.client().write(0, new byte[size]);
+                harness.client().flush();
+
+                assertThat(AllocationProbe.measure(harness, op).bytes()).isLessThan(1.0);
+            }
         }
     }
 }

@@ -61,12 +61,6 @@ public final class Qcow2Engine implements AutoCloseable {
         this.backing = backing;
         this.background = new BackgroundWork(workers);
         this.inflation = new Inflation(storage, layout, header.compression(), workers);
-        if (!options.isReadOnly()) {
-            requireInFile(
-                    "refcount table",
-                    header.refcountTableOffset(),
-                    (long) header.refcountTableClusters() << layout.clusterBits());
-        }
         int tables = (int) Math.max(16, options.l2CacheBytes() >> layout.clusterBits());
         Refcounts refcounts =
                 options.isReadOnly() ? null : new Refcounts(header, layout, storage, Math.max(16, tables / 4));
@@ -112,16 +106,6 @@ public final class Qcow2Engine implements AutoCloseable {
         }
     }
 
-    /** A table behind the end of the file would read as zeroes, and the image as an empty one. */
-    private void requireInFile(String what, long offsetBytes, long lengthBytes) throws StageException {
-        long end = layout.startOf(layout.clustersFor(storage.sizeBytes()));
-        if (lengthBytes > 0 && offsetBytes > end - lengthBytes) {
-            throw new StageException(storage.name() + ": its " + what + " is to be at " + offsetBytes
-                    + ", and the file has " + storage.sizeBytes()
-                    + " bytes: it was cut short, or its header is wrong; take a copy that is whole");
-        }
-    }
-
     private long[] readL1() throws ImageException, StageException {
         int needed = (int) layout.l1Entries();
         if (header.l1Entries() < layout.l1Entries()) {
@@ -129,7 +113,6 @@ public final class Qcow2Engine implements AutoCloseable {
                     + " entries, its size of " + header.sizeBytes() + " bytes needs " + layout.l1Entries()
                     + "; qemu-img check -r all may repair it");
         }
-        requireInFile("L1 table", header.l1Offset(), (long) needed * Long.BYTES);
         ByteBuffer bytes = ByteBuffer.allocateDirect(needed * Long.BYTES);
         ImageException.check(storage.read(bytes, header.l1Offset()));
         bytes.clear();

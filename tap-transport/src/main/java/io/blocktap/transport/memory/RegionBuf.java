@@ -389,8 +389,14 @@ public class RegionBuf extends AbstractByteBuf {
 
     @Override
     public ByteBuf getBytes(int index, ByteBuffer target) {
-        checkIndex(index, target.remaining());
-        target.put(internalNioBuffer(index, target.remaining()));
+        int lengthBytes = target.remaining();
+        checkIndex(index, lengthBytes);
+        target.put(
+                target.position(),
+                region,
+                at(index),
+                lengthBytes); // not through the one scratch view: several threads may read
+        target.position(target.position() + lengthBytes);
         return this;
     }
 
