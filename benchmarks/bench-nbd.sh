@@ -211,6 +211,7 @@ wait_quiet() {
 
 # A server that was never written: sets URI and PID. The peer's start is not part of the sample.
 side_fresh() {
+  sync -f "$WORK"                           # what the runs before have left for the disk to do
   case $2 in *://*) URI=$($FRESH) && PID=${PIDARG:-$(pid_of_uri "$URI")};; *) start_peer "$2" "fresh-$1";; esac || exit 2
 }
 side_fresh_end() {

@@ -147,6 +147,42 @@ final class CowIT {
         assertThat(Arrays.mismatch(TestData.read(raw, 0, SIZE), expected)).isEqualTo(-1);
     }
 
+    /** Each client writes each fourth block, so that all of them want to make every cluster. */
+    @ParameterizedTest
+    @ValueSource(strings = {"", ",io=uring,l2-cache=64K,cluster-size=16K"})
+    void fourClientsWriteTheSameClusters(String options) {
+        Tool.require("fio");
+        List<String> arguments = new ArrayList<>(ServedDisk.taps(directory));
+        arguments.addAll(List.of("--threads", "4", "cow:" + overlay + options, "image:" + base));
+        try (ServedDisk served = ServedDisk.start(directory, List.of(), arguments)) {
+            List<String> fio = new ArrayList<>(List.of(
+                    "fio",
+                    "--ioengine=nbd",
+                    "--uri=" + served.uri(),
+                    "--rw=write",
+                    "--bs=4k",
+                    "--iodepth=16",
+                    "--size=" + SIZE,
+                    "--io_size=" + SIZE / 4,
+                    "--zonemode=strided",
+                    "--zonesize=4k",
+                    "--zonerange=16k",
+                    "--fsync=50",
+                    "--verify=crc32c",
+                    "--verify_fatal=1",
+                    "--verify_state_save=0",
+                    "--do_verify=1"));
+            for (int job = 0; job < 4; job++) {
+                fio.addAll(List.of("--name=job" + job, "--offset=" + job * 4096));
+            }
+            Exec.run(fio.toArray()).ok();
+            Qcow2.io(served.uri(), "flush");
+            Qcow2.assertClean(overlay);
+            Qcow2.assertEqual(served.uri(), overlay);
+        }
+        Qcow2.assertClean(overlay);
+    }
+
     @Test
     void onlyWhatWasWrittenIsInTheOverlay() {
         try (ServedDisk served = serve("")) {

@@ -207,16 +207,16 @@ final class Qcow2IT {
 
     // ---- chains
 
-    /** raw, then qcow2 images of other clusters and sizes, some compressed, each shorter or longer than what is below. */
+    /** raw, then qcow2 images of other versions, clusters and sizes, one partly compressed, each shorter or longer than what is below. */
     @Test
     void aChainOfFiveImagesIsReadAndItsTopWritten() {
         Path one = TestData.file(directory.resolve("1.img"), 11, 5 << 20);
-        Path two = Qcow2.create(directory.resolve("2.qcow2"), "cluster_size=4k", one, "raw", "12M");
+        Path two = Qcow2.create(directory.resolve("2.qcow2"), "compat=0.10,cluster_size=4k", one, "raw", "12M");
         Path three = Qcow2.create(directory.resolve("3.qcow2"), "cluster_size=2M,refcount_bits=64", two, "qcow2", "7M");
         Path four = Qcow2.create(directory.resolve("4.qcow2"), "cluster_size=512", three, "qcow2", "14M");
         image = Qcow2.create(directory.resolve("5.qcow2"), "", four, "qcow2", "16M");
         Qcow2.ioOnFile(two, "write -P 2 4M 4M", "write -P 2 10M 1M");
-        Qcow2.ioOnFile(three, "write -P 3 1M 5000", "write -z 2M 1M", "write -P 3 6M 1M");
+        Qcow2.ioOnFile(three, "write -P 3 1M 5000", "write -z 2M 1M", "write -c -P 3 4M 2M", "write -P 3 6M 1M");
         Qcow2.ioOnFile(four, "write -P 4 3M 1000", "write -z 100k 50k", "write -P 4 13M 1M");
         Qcow2.ioOnFile(image, "write -P 5 5M 64k");
         String below = String.join(
@@ -226,7 +226,7 @@ final class Qcow2IT {
             Qcow2.assertEqual(served.uri(), image);
             Qcow2.io(
                     served.uri(),
-                    "read -P 2 4M 1M",
+                    "read -P 3 4M 1M",
                     "read -P 5 5M 64k",
                     "read -P 3 6M 1M",
                     "read -P 0 7M 6M",
