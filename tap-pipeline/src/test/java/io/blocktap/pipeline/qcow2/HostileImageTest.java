@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(120)
 class HostileImageTest {
     private static final int SIZE = 256 << 10;
-    private static final int IMAGES = 60;
+    private static final int IMAGES = 30;
 
     @ParameterizedTest
     @ValueSource(ints = {9, 12})
