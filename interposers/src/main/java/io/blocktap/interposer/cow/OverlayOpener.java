@@ -163,6 +163,7 @@ final class OverlayOpener {
         Path draft = directory.resolve(
                 "." + whole.getFileName() + "." + ProcessHandle.current().pid() + ".new");
         try {
+            Files.deleteIfExists(draft); // of a killed process that had the same number
             FileStorage storage = storage(overlay.toString(), open(draft, SECTOR_BYTES));
             try {
                 format(storage, baseFile == null ? null : BackingName.of(overlay, baseFile));

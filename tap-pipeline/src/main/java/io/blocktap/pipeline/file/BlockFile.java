@@ -44,7 +44,7 @@ public final class BlockFile implements AutoCloseable {
     public enum PastEnd {
         /** Nothing: it was cut short. */
         FAILS,
-        /** Zeroes, as of a hole. */
+        /** Zeroes, as of a hole, up to the next multiple of {@link #SLACK_BYTES}: what is in the file may end in the middle of its last unit. What is read further on was cut off. */
         ZEROES
     }
 
@@ -63,6 +63,9 @@ public final class BlockFile implements AutoCloseable {
         /** Fail. */
         FAST_ONLY
     }
+
+    /** The largest unit that a file of {@link PastEnd#ZEROES} may have: a cluster of a qcow2 image. */
+    public static final long SLACK_BYTES = 2 << 20;
 
     private static final Logger LOG = LoggerFactory.getLogger(BlockFile.class);
     private static final int LOGGED_FAILURES = 5;
@@ -214,7 +217,7 @@ public final class BlockFile implements AutoCloseable {
         long done = 0;
         while (done < needed) {
             long result = Libc.readAt(by, address + done, length - done, offset + done);
-            if (result == 0 && pastEnd == PastEnd.ZEROES) {
+            if (result == 0 && pastEnd == PastEnd.ZEROES && isInSlack(offset + length)) {
                 Libc.zeroMemory(address + done, length - done);
                 return BlockStatus.OK;
             }
@@ -227,6 +230,10 @@ public final class BlockFile implements AutoCloseable {
             done += Math.max(0, result);
         }
         return BlockStatus.OK;
+    }
+
+    private boolean isInSlack(long end) {
+        return end <= (currentSizeBytes() + SLACK_BYTES - 1 & -SLACK_BYTES);
     }
 
     // ---- writing

@@ -92,7 +92,7 @@ final class Operation implements Runnable {
                     default -> empty(itsEngine, itsRequest);
                 }
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | OutOfMemoryError e) {
             LOG.error("{}: {} failed; it is answered with an I/O error", itsEngine.name(), itsRequest, e);
             fail(BlockStatus.IO_ERROR);
         }
@@ -172,7 +172,7 @@ final class Operation implements Runnable {
                     0,
                     itsEngine.storage(),
                     host + layout.offsetInCluster(from),
-                    piece(itsRequest, from, to),
+                    pieceIn(map, epoch, itsRequest, from, to),
                     PLAIN,
                     epoch);
         } else if (entry == TableCache.MISS || entry == TableCache.BAD || !Entry.isCompressed(entry)) {
@@ -249,14 +249,13 @@ final class Operation implements Runnable {
             long to = endOfRun(itsEngine, cluster, host, true);
             at = to;
             needsFlush |= flags == 0;
-            ByteBuf data = piece(itsRequest, from, to);
             transfer(
                     itsRequest,
                     BlockOp.WRITE,
                     flags,
                     itsEngine.storage(),
                     host + layout.offsetInCluster(from),
-                    data,
+                    pieceIn(map, epoch, itsRequest, from, to),
                     PLAIN,
                     epoch);
             return;
@@ -297,24 +296,30 @@ final class Operation implements Runnable {
                 && (!isTailPart
                         || allocation.to == layout.sizeBytes()
                         || itsEngine.readsAsZeroes(allocation.lastEntry, layout.startOf(last)));
-        long whole = allocation.from;
-        long wholeEnd = allocation.to;
-        if (!areRestsZero && (isHeadPart || isTailPart && first == last)) {
-            whole = Math.min(allocation.to, layout.startOf(first + 1));
-            fill(itsEngine, itsRequest, allocation, index, false);
-        }
-        if (!areRestsZero && isTailPart && first < last) {
-            wholeEnd = layout.startOf(last);
-            fill(itsEngine, itsRequest, allocation, index, true);
-        }
-        if (whole < wholeEnd) {
-            writeAllocated(
-                    itsEngine,
-                    itsRequest,
-                    allocation,
-                    index,
-                    layout.startOf(allocation.firstHost) + whole - layout.startOf(first),
-                    piece(itsRequest, whole, wholeEnd));
+        try {
+            long whole = allocation.from;
+            long wholeEnd = allocation.to;
+            if (!areRestsZero && (isHeadPart || isTailPart && first == last)) {
+                whole = Math.min(allocation.to, layout.startOf(first + 1));
+                fill(itsEngine, itsRequest, allocation, index, false);
+            }
+            if (!areRestsZero && isTailPart && first < last) {
+                wholeEnd = layout.startOf(last);
+                fill(itsEngine, itsRequest, allocation, index, true);
+            }
+            if (whole < wholeEnd) {
+                writeAllocated(
+                        itsEngine,
+                        itsRequest,
+                        allocation,
+                        index,
+                        layout.startOf(allocation.firstHost) + whole - layout.startOf(first),
+                        piece(itsRequest, whole, wholeEnd));
+            }
+        } catch (RuntimeException | OutOfMemoryError e) {
+            LOG.error("{}: {} failed; it is answered with an I/O error", itsEngine.name(), itsRequest, e);
+            allocation.hasFailed = true;
+            fail(BlockStatus.IO_ERROR);
         }
         endTransfer(itsEngine, allocation);
     }
@@ -441,6 +446,16 @@ final class Operation implements Runnable {
     }
 
     // ---- transfers
+
+    /** As {@link #piece}, and leaves the epoch if that fails for want of memory. */
+    private ByteBuf pieceIn(ImageMap map, int epoch, BlockRequest itsRequest, long from, long to) {
+        try {
+            return piece(itsRequest, from, to);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            map.leave(epoch);
+            throw e;
+        }
+    }
 
     /** Returns the request's data of a range of the disk, or zeroes if it has none, owned by the caller. */
     private ByteBuf piece(BlockRequest itsRequest, long from, long to) {
