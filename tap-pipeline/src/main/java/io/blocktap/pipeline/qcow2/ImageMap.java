@@ -16,32 +16,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: {@link #lookup} and the epochs on any, without waiting; changes under this object's monitor, which is held for some memory accesses and never for I/O.
  */
 final class ImageMap {
-    /** What became of a try to change something. */
-    enum Attempt {
-        /** It can be done now, or was done. */
-        DONE,
-        /** The map has changed: look again. */
-        LOOK_AGAIN,
-        /** The operation is woken when it is worth another try. */
-        WAIT,
-        /** No room, not even after a checkpoint. */
-        NO_SPACE,
-        /** The image is damaged here. */
-        BAD
-    }
-
-    /** What a map needs done that may wait. Must not wait itself. */
-    interface Worker {
-        /** Has a table loaded, and {@link #loaded} or {@link #notLoaded} called. */
-        void load(int l1Index, long hostOffset);
-
-        /** Has a checkpoint made soon. */
-        void checkpoint();
-
-        /** Has the storage of clusters that nobody uses any more given back, and then {@link #reclaimed} called. */
-        void reclaim(ExtentList extents);
-    }
-
     /** So many changes at most are kept before a checkpoint is made that nobody has asked for. */
     private static final int MANY_CHANGES = 1 << 14;
     /** So many entries at most are changed at a time. */
@@ -50,30 +24,25 @@ final class ImageMap {
     private final Layout layout;
     private final TableCache tables;
     private final HostSpace space;
-    private final IoEpochs epochs = new IoEpochs();
-    private final Worker worker;
+    private final Reclamation reclamation;
+    private final MapWorker worker;
     private final LongObjectHashMap<Allocation> pending = new LongObjectHashMap<>();
     private final LongObjectHashMap<Waiters> loading = new LongObjectHashMap<>();
     private final Waiters afterCheckpoint = new Waiters();
-    private final Waiters afterReclaim = new Waiters();
     private final List<L2Table> dirtyTables = new ArrayList<>();
     /** Those whose changes a checkpoint is writing. */
     private final List<L2Table> writing = new ArrayList<>();
 
     private Changes changes = new Changes();
-    private ExtentList unmapped = new ExtentList();
-    private @Nullable ExtentList emptying;
-    private int emptyingSlot;
-    private int reclaims;
-    private boolean areDropsOnTheirWay;
     private boolean isCheckpointAsked;
     private volatile boolean hasChanges;
 
-    ImageMap(Layout layout, TableCache tables, HostSpace space, Worker worker) {
+    ImageMap(Layout layout, TableCache tables, HostSpace space, MapWorker worker) {
         this.layout = layout;
         this.tables = tables;
         this.space = space;
         this.worker = worker;
+        this.reclamation = new Reclamation(worker);
     }
 
     // ---- without the monitor
@@ -84,12 +53,14 @@ final class ImageMap {
     }
 
     int enter() {
-        return epochs.enter();
+        return reclamation.enter();
     }
 
     void leave(int slot) {
-        if (epochs.leave(slot)) {
-            epochHasEmptied();
+        if (reclamation.leave(slot)) {
+            synchronized (this) {
+                reclamation.goOn();
+            }
         }
     }
 
@@ -231,11 +202,7 @@ final class ImageMap {
         if (changes.hasDrops()) {
             return awaitCheckpoint(operation);
         }
-        if (areDropsOnTheirWay || reclaims > 0 || emptying != null || !unmapped.isEmpty()) {
-            afterReclaim.add(operation);
-            return Attempt.WAIT;
-        }
-        return Attempt.NO_SPACE;
+        return reclamation.await(operation) ? Attempt.WAIT : Attempt.NO_SPACE;
     }
 
     /** Returns how many clusters from the first on need host clusters, are not waited for by others, and stand in the same table. */
@@ -335,16 +302,6 @@ final class ImageMap {
 
     // ---- zeroes, discards
 
-    /** What becomes of whole clusters that are to be zeroed or were discarded. */
-    enum Emptying {
-        /** They read as zeroes; their host clusters are given back. */
-        ZERO,
-        /** They read as zeroes; their host clusters stay theirs. */
-        ZERO_KEEPING,
-        /** Those that have data read as zeroes; the others stay as they are. */
-        DISCARD
-    }
-
     /**
      * Empties whole clusters, as many as stand in one table.
      *
@@ -398,7 +355,7 @@ final class ImageMap {
         int lastChanged = -1;
         for (int i = index; i < index + count; i++) {
             long former = table.get(i);
-            long emptied = emptied(former, how, hasBacking);
+            long emptied = how.emptied(former, hasBacking);
             if (emptied != former) {
                 table.set(i, emptied);
                 if (Entry.isCompressed(former) || Entry.host(former) != Entry.host(emptied)) {
@@ -411,17 +368,6 @@ final class ImageMap {
         if (firstChanged >= 0) {
             markDirty(table, firstChanged, lastChanged + 1);
         }
-    }
-
-    private static long emptied(long former, Emptying how, boolean hasBacking) {
-        return switch (how) {
-            case DISCARD -> Entry.isUnallocated(former) ? former : hasBacking ? Entry.ZERO : Entry.UNALLOCATED;
-            case ZERO -> Entry.isUnallocated(former) && !hasBacking ? former : Entry.ZERO;
-            case ZERO_KEEPING ->
-                Entry.isCompressed(former) || (former & Entry.COPIED) == 0
-                        ? emptied(former, Emptying.ZERO, hasBacking)
-                        : former | Entry.ZERO;
-        };
     }
 
     // ---- checkpoints
@@ -455,7 +401,7 @@ final class ImageMap {
         tables.stageL1(l1, l1OffsetBytes);
         Changes taken = changes;
         changes = new Changes();
-        areDropsOnTheirWay = taken.hasDrops();
+        reclamation.expect(taken.hasDrops());
         return taken;
     }
 
@@ -470,11 +416,10 @@ final class ImageMap {
         synchronized (this) {
             unpinWritten();
             hasChanges = !dirtyTables.isEmpty();
-            unmapped.addAll(freed);
-            areDropsOnTheirWay = false;
-            turnEpoch();
+            reclamation.expect(false);
+            reclamation.add(freed);
             waiting = afterCheckpoint.takeAll();
-            waitingForSpace = reclaims == 0 && emptying == null ? afterReclaim.takeAll() : null;
+            waitingForSpace = reclamation.takeWaitersIfIdle();
         }
         Waiters.wake(waiting, BlockStatus.OK);
         Waiters.wake(waitingForSpace, BlockStatus.OK);
@@ -506,9 +451,9 @@ final class ImageMap {
             }
             taken.addAll(changes);
             changes = taken;
-            areDropsOnTheirWay = false;
+            reclamation.expect(false);
             waiting = afterCheckpoint.takeAll();
-            waitingForSpace = afterReclaim.takeAll();
+            waitingForSpace = reclamation.takeWaiters();
         }
         Waiters.wake(waiting, status);
         Waiters.wake(waitingForSpace, status);
@@ -534,41 +479,12 @@ final class ImageMap {
     }
 
     /** Makes clusters available that have no user, as soon as no transfer can use them any more. */
-    void freed(ExtentList extents) {
-        synchronized (this) {
-            unmapped.addAll(extents);
-            turnEpoch();
-        }
+    synchronized void freed(ExtentList extents) {
+        reclamation.add(extents);
     }
 
     synchronized boolean hasFreeEnough() {
         return space.hasEnough();
-    }
-
-    private void epochHasEmptied() {
-        synchronized (this) {
-            turnEpoch();
-        }
-    }
-
-    /** Hands over what no transfer can use any more, and begins with what has come since. */
-    private void turnEpoch() {
-        while (true) {
-            if (emptying != null) {
-                if (!epochs.isEmpty(emptyingSlot)) {
-                    return; // whoever leaves last calls again
-                }
-                reclaims++;
-                worker.reclaim(emptying);
-                emptying = null;
-            }
-            if (unmapped.isEmpty()) {
-                return;
-            }
-            emptying = unmapped;
-            unmapped = new ExtentList();
-            emptyingSlot = epochs.turn();
-        }
     }
 
     /** What was handed over has been released. */
@@ -578,8 +494,7 @@ final class ImageMap {
             for (int i = 0; i < extents.size(); i++) {
                 space.giveBack(extents.first(i), extents.length(i));
             }
-            reclaims--;
-            waiting = afterReclaim.takeAll();
+            waiting = reclamation.ended();
         }
         Waiters.wake(waiting, BlockStatus.OK);
     }

@@ -136,13 +136,13 @@ final class Operation implements Runnable {
     }
 
     /** Goes by what the map has said. Returns whether it was done. */
-    private boolean isDone(ImageMap.Attempt attempt, Qcow2Engine itsEngine) {
+    private boolean isDone(Attempt attempt, Qcow2Engine itsEngine) {
         switch (attempt) {
             case WAIT -> isWaiting = true;
             case NO_SPACE -> fail(BlockStatus.NO_SPACE);
             case BAD -> failBad(itsEngine);
             default -> {
-                return attempt == ImageMap.Attempt.DONE;
+                return attempt == Attempt.DONE;
             }
         }
         return false;
@@ -413,11 +413,9 @@ final class Operation implements Runnable {
         long next = layout.startOf(cluster + 1);
         if (layout.offsetInCluster(at) == 0 && (next <= end || end == layout.sizeBytes())) {
             long last = end == layout.sizeBytes() ? layout.clusters() - 1 : layout.cluster(end) - 1;
-            ImageMap.Emptying how = isDiscard
-                    ? ImageMap.Emptying.DISCARD
-                    : (itsRequest.flags() & BlockRequest.KEEP_ALLOCATED) != 0
-                            ? ImageMap.Emptying.ZERO_KEEPING
-                            : ImageMap.Emptying.ZERO;
+            Emptying how = isDiscard
+                    ? Emptying.DISCARD
+                    : (itsRequest.flags() & BlockRequest.KEEP_ALLOCATED) != 0 ? Emptying.ZERO_KEEPING : Emptying.ZERO;
             if (isDone(itsEngine.map().empty(this, cluster, last, how, itsEngine.hasBacking()), itsEngine)) {
                 needsFlush = true;
                 at = Math.min(end, layout.startOf(cluster + emptied));

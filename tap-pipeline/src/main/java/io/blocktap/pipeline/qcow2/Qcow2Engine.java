@@ -70,7 +70,7 @@ public final class Qcow2Engine implements AutoCloseable {
                 ? Long.MAX_VALUE >> layout.clusterBits() + 1
                 : options.limitBytes() >> layout.clusterBits();
         TableCache tableCache = new TableCache(layout, readL1(), tables);
-        this.map = new ImageMap(layout, tableCache, new HostSpace(end, limit), new MapWorker());
+        this.map = new ImageMap(layout, tableCache, new HostSpace(end, limit), new Work());
         this.checkpoint =
                 refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header.l1Offset(), fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);
@@ -332,7 +332,7 @@ public final class Qcow2Engine implements AutoCloseable {
     }
 
     /** What the map needs done. */
-    private final class MapWorker implements ImageMap.Worker {
+    private final class Work implements MapWorker {
         @Override
         public void load(int l1Index, long hostOffset) {
             background.execute(() -> {

@@ -1,0 +1,95 @@
+package io.blocktap.pipeline.qcow2;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What becomes of host clusters that have no user any more: they wait until no transfer can be under way that looked them up before, their storage is given back, and they can be had again.
+ *
+ * <p>Threads: {@link #enter} and {@link #leave} any; the rest under the monitor of the {@link ImageMap}.
+ */
+final class Reclamation {
+    private final IoEpochs epochs = new IoEpochs();
+    private final MapWorker worker;
+    private final Waiters waiters = new Waiters();
+    private ExtentList unmapped = new ExtentList();
+    private @Nullable ExtentList emptying;
+    private int emptyingSlot;
+    private int handedOver;
+    private boolean isMoreExpected;
+
+    Reclamation(MapWorker worker) {
+        this.worker = worker;
+    }
+
+    /** A transfer is about to look up where its data are. Returns what {@link #leave} wants to have. */
+    int enter() {
+        return epochs.enter();
+    }
+
+    /** A transfer has ended. Returns whether {@link #goOn} is to be called. */
+    boolean leave(int slot) {
+        return epochs.leave(slot);
+    }
+
+    /** Says whether a checkpoint is being made that frees clusters if it succeeds. */
+    void expect(boolean isExpected) {
+        isMoreExpected = isExpected;
+    }
+
+    /** Takes clusters that have no user, and no place in the map any more. */
+    void add(ExtentList freed) {
+        unmapped.addAll(freed);
+        goOn();
+    }
+
+    /** Hands over what no transfer can use any more, and begins with what has come since. */
+    void goOn() {
+        while (true) {
+            if (emptying != null) {
+                if (!epochs.isEmpty(emptyingSlot)) {
+                    return; // whoever leaves last calls again
+                }
+                handedOver++;
+                worker.reclaim(emptying);
+                emptying = null;
+            }
+            if (unmapped.isEmpty()) {
+                return;
+            }
+            emptying = unmapped;
+            unmapped = new ExtentList();
+            emptyingSlot = epochs.turn();
+        }
+    }
+
+    /** What was handed over can be had again. Returns who has waited for it. */
+    @Nullable
+    Operation ended() {
+        handedOver--;
+        return waiters.takeAll();
+    }
+
+    /** Has the operation woken when there are clusters again, unless none are on their way. Returns whether some are. */
+    boolean await(Operation operation) {
+        if (isIdle()) {
+            return false;
+        }
+        waiters.add(operation);
+        return true;
+    }
+
+    private boolean isIdle() {
+        return !isMoreExpected && handedOver == 0 && emptying == null && unmapped.isEmpty();
+    }
+
+    /** Returns who waits, if nothing is on its way any more. */
+    @Nullable
+    Operation takeWaitersIfIdle() {
+        return isIdle() ? waiters.takeAll() : null;
+    }
+
+    @Nullable
+    Operation takeWaiters() {
+        return waiters.takeAll();
+    }
+}
