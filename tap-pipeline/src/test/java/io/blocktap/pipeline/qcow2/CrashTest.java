@@ -160,8 +160,7 @@ class CrashTest {
                 && (count == events.size() || events.get(count).clock() > time);
     }
 
-    private static void check(
-            String where, SparseBytes image, @Nullable SparseBytes base, TaggedHistory history, long time) {
+    static void check(String where, SparseBytes image, @Nullable SparseBytes base, TaggedHistory history, long time) {
         Qcow2Checker checker = new Qcow2Checker(image, base).check();
         assertThat(checker.errors).as(where).isEmpty();
         byte[] content = checker.content();

@@ -8,11 +8,14 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongPredicate;
+import org.jspecify.annotations.Nullable;
 
 /** An image's storage in memory, which remembers what was done to it, and may answer late and in any order. */
 final class RecordingStorage implements ImageStorage {
@@ -43,6 +46,8 @@ final class RecordingStorage implements ImageStorage {
 
     private volatile boolean syncFails;
     private long writes;
+    /** Completed with the next request of an event loop, which is not answered until {@link #answer}. */
+    private final AtomicReference<@Nullable CompletableFuture<BlockRequest>> holder = new AtomicReference<>();
 
     /** @param isLate whether requests are answered by other threads, in another order */
     RecordingStorage(SparseBytes content, AtomicLong clock, long seed, boolean isLate) {
@@ -58,6 +63,18 @@ final class RecordingStorage implements ImageStorage {
 
     void failSyncs(boolean fail) {
         syncFails = fail;
+    }
+
+    /** Has the next transfer held until {@link #answer}. Returns its request, when it has come. */
+    CompletableFuture<BlockRequest> holdNext() {
+        CompletableFuture<BlockRequest> held = new CompletableFuture<>();
+        holder.set(held);
+        return held;
+    }
+
+    /** Does what a held request asks. */
+    void answer(BlockRequest held) {
+        answers.execute(() -> held.complete(transfer(held)));
     }
 
     synchronized List<Event> events() {
@@ -80,6 +97,11 @@ final class RecordingStorage implements ImageStorage {
 
     @Override
     public Verdict onRequest(BlockRequest request) {
+        CompletableFuture<BlockRequest> held = holder.getAndSet(null);
+        if (held != null) {
+            held.complete(request);
+            return Verdict.STOLEN;
+        }
         if (!isLate) {
             return request.respond(transfer(request));
         }
