@@ -4,6 +4,7 @@ import io.blocktap.pipeline.BlockStatus;
 import io.netty.util.collection.LongObjectHashMap;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -24,6 +25,10 @@ final class ImageMap {
     private final Layout layout;
     private final TableCache tables;
     private final HostSpace space;
+    private final @Nullable OwnClusters own;
+    /** Tables that were read once, or made, since the image was opened: their entries have become ours, and may have what was the image's own before. */
+    private final BitSet known = new BitSet();
+
     private final Reclamation reclamation;
     private final MapWorker worker;
     private final LongObjectHashMap<Allocation> pending = new LongObjectHashMap<>();
@@ -37,7 +42,9 @@ final class ImageMap {
     private boolean isCheckpointAsked;
     private volatile boolean hasChanges;
 
-    ImageMap(Layout layout, TableCache tables, HostSpace space, MapWorker worker) {
+    /** @param own clusters that no table's entry may have; null if nothing is written */
+    ImageMap(Layout layout, TableCache tables, HostSpace space, @Nullable OwnClusters own, MapWorker worker) {
+        this.own = own;
         this.layout = layout;
         this.tables = tables;
         this.space = space;
@@ -107,13 +114,15 @@ final class ImageMap {
     int loaded(int l1Index, long hostOffset, ByteBuffer content) {
         long[] entries = new long[layout.l2Entries()];
         long end;
+        OwnClusters forbidden;
         synchronized (this) {
             end = space.end();
+            forbidden = known.get(l1Index) ? null : own;
         }
         int bad = 0;
         for (int i = 0; i < entries.length; i++) {
             long entry = content.getLong(i * Long.BYTES);
-            if (entry != Entry.UNALLOCATED && isBad(entry, end)) {
+            if (entry != Entry.UNALLOCATED && isBad(entry, end, forbidden)) {
                 entry = TableCache.BAD;
                 bad++;
             }
@@ -124,6 +133,7 @@ final class ImageMap {
         Operation waiting;
         synchronized (this) {
             tables.put(table);
+            known.set(l1Index);
             waiting = takeLoaders(l1Index);
         }
         Waiters.wake(waiting, BlockStatus.OK);
@@ -143,7 +153,7 @@ final class ImageMap {
         return waiters == null ? null : waiters.takeAll();
     }
 
-    private boolean isBad(long entry, long endCluster) {
+    private boolean isBad(long entry, long endCluster, @Nullable OwnClusters forbidden) {
         if (Entry.isCompressed(entry)) {
             return (entry & Entry.COPIED) != 0 || layout.cluster(CompressedExtent.offset(entry, layout)) >= endCluster;
         }
@@ -151,7 +161,8 @@ final class ImageMap {
         return (entry & Entry.RESERVED) != 0
                 || layout.offsetInCluster(host) != 0
                 || layout.cluster(host) >= endCluster
-                || host == 0 && (entry & Entry.COPIED) != 0;
+                || host == 0 && (entry & Entry.COPIED) != 0
+                || host != 0 && forbidden != null && forbidden.contains(layout.cluster(host));
     }
 
     // ---- writes
@@ -229,6 +240,7 @@ final class ImageMap {
         changes.used.add(host, 1);
         if (table == null) {
             table = new L2Table(l1Index, layout.startOf(host), new long[layout.l2Entries()]);
+            known.set(l1Index);
             tables.put(table);
         } else {
             changes.dropped.add(layout.cluster(table.hostOffset), 1);

@@ -69,8 +69,9 @@ public final class Qcow2Engine implements AutoCloseable {
         long limit = options.limitBytes() < 0
                 ? Long.MAX_VALUE >> layout.clusterBits() + 1
                 : options.limitBytes() >> layout.clusterBits();
-        TableCache tableCache = new TableCache(layout, readL1(), tables);
-        this.map = new ImageMap(layout, tableCache, new HostSpace(end, limit), new Work());
+        long[] l1 = readL1();
+        OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
+        this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
         this.checkpoint =
                 refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header.l1Offset(), fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);

@@ -82,6 +82,11 @@ final class Refcounts {
         }
     }
 
+    /** Returns where the blocks are, in bytes; 0 where there is none. */
+    long[] blockOffsets() {
+        return table.clone();
+    }
+
     /** Returns the bytes written so far. */
     long writtenBytes() {
         return writtenBytes;

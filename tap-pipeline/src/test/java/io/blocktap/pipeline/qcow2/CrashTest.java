@@ -90,7 +90,7 @@ class CrashTest {
                     new TaggedWorkload(client, history, clock, tags, granules, clusterBytes, seed + i, status -> false);
             others.add(CompletableFuture.runAsync(() -> {
                 try {
-                    workload.run(60);
+                    workload.run(45);
                 } catch (Exception e) {
                     throw new IllegalStateException(e);
                 }
@@ -207,7 +207,11 @@ class CrashTest {
         int checked = qemuImg("check", "-q", file.toString());
         assertThat(checked).as("qemu-img check: 0 is clean, 3 are leaks").isIn(0, 3);
         Qcow2Checker ours = new Qcow2Checker(image, base).check();
-        assertThat(ours.leaks.isEmpty()).as("leaks: %s", ours.leaks).isEqualTo(checked == 0);
+        // QEMU does not mind a count for what lies behind the end of the file.
+        List<String> seenByQemu = ours.leaks.stream()
+                .filter(leak -> Long.parseLong(leak.split(" ")[1]) < ours.clustersInFile())
+                .toList();
+        assertThat(seenByQemu.isEmpty()).as("leaks: %s", ours.leaks).isEqualTo(checked == 0);
         Path raw = directory.resolve("expected.img");
         Files.write(raw, ours.content());
         assertThat(qemuImg("compare", "-q", "-f", "qcow2", "-F", "raw", file.toString(), raw.toString()))

@@ -139,6 +139,11 @@ final class Qcow2Checker {
         }
     }
 
+    /** Returns how many clusters the file has; the last one may be cut short. */
+    long clustersInFile() {
+        return (image.size() + clusterBytes - 1) / clusterBytes;
+    }
+
     long size() {
         return size;
     }
