@@ -4,7 +4,7 @@
 #
 #   benchmarks/cow-peers.sh [-r ROUNDS] [-t SECONDS] [-s SIZE] [-w REGEX] [-p 'PEER...'] [-o FILE] [-m]
 #
-#   -p  of nbdkit-file+cow, qemu-nbd-qcow2, qemu-nbd-qcow2-uring (default: the first two; say the third to see which of qemu's engines is better)
+#   -p  of nbdkit-file+cow, qemu-nbd-qcow2 (aio=threads), qemu-nbd-qcow2-uring (aio=io_uring, better at reads); default: all
 #   -o  also keeps the tables of bench-nbd.sh, with CPU and ranges, in FILE
 #   -m  only counts: the bytes of metadata that blocktap and qemu-nbd write for each cluster that they allocate, by strace
 #
@@ -15,7 +15,7 @@
 # Needs what bench-nbd.sh needs, and strace for -m.
 set -u -o pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-rounds=5 seconds=2 size=2G workloads=. peers='nbdkit-file+cow qemu-nbd-qcow2' keep=/dev/null only_metadata=0
+rounds=5 seconds=2 size=2G workloads=. peers='nbdkit-file+cow qemu-nbd-qcow2 qemu-nbd-qcow2-uring' keep=/dev/null only_metadata=0
 while getopts r:t:s:w:p:o:mh option; do case $option in
   r) rounds=$OPTARG;; t) seconds=$OPTARG;; s) size=$OPTARG;; w) workloads=$OPTARG;; p) peers=$OPTARG;; o) keep=$OPTARG;; m) only_metadata=1;;
   *) sed -n '2,/^set -u/p' "$0" | sed '$d;s/^# \{0,1\}//'; exit 2;; esac; done

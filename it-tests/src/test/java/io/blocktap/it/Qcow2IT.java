@@ -205,6 +205,21 @@ final class Qcow2IT {
         }
     }
 
+    @Test
+    void bitmapsThatWeDoNotKeepAreNotValidAfterwards() {
+        Qcow2.create(image, "", "16M");
+        Exec.run("qemu-img", "bitmap", "--add", image, "changes").ok();
+        try (ServedDisk served = serve("")) {
+            Qcow2.io(served.uri(), "write -P 1 4M 1M", "flush");
+            assertThat(served.log()).contains("marked as not valid");
+        }
+        Qcow2.assertNoErrors(image);
+        assertThat(Exec.run("qemu-img", "info", image).ok().out()).doesNotContain("changes");
+        Exec.run("qemu-img", "check", "-q", "-r", "leaks", image).ok();
+        Qcow2.assertClean(image);
+        Qcow2.ioOnFile(image, "read -P 1 4M 1M");
+    }
+
     // ---- chains
 
     /** raw, then qcow2 images of other versions, clusters and sizes, one partly compressed, each shorter or longer than what is below. */
