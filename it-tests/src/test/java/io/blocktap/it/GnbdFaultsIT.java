@@ -111,7 +111,7 @@ final class GnbdFaultsIT {
             Exec.run("qemu-img", "compare", "-U", "-f", "raw", "-F", "raw", disk.uri(), image)
                     .ok();
             if (fault.isSeen()) {
-                assertThat(disk.log()).contains("is back after");
+                disk.awaitLog("is back after");
             }
         }
     }

@@ -118,7 +118,7 @@ final class HostileNbdIT {
             assertThat(noOption.receiveToEnd()).isZero();
             assertThat(halfOption.receiveToEnd()).isZero();
         }
-        assertThat(served.log()).contains("did not choose a disk within 2000 ms");
+        served.awaitLog("did not choose a disk within 2000 ms");
     }
 
     @Test

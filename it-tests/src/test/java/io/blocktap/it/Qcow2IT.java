@@ -211,7 +211,7 @@ final class Qcow2IT {
         Exec.run("qemu-img", "bitmap", "--add", image, "changes").ok();
         try (ServedDisk served = serve("")) {
             Qcow2.io(served.uri(), "write -P 1 4M 1M", "flush");
-            assertThat(served.log()).contains("marked as not valid");
+            served.awaitLog("marked as not valid");
         }
         Qcow2.assertNoErrors(image);
         assertThat(Exec.run("qemu-img", "info", image).ok().out()).doesNotContain("changes");

@@ -147,6 +147,11 @@ public final class ServedDisk implements AutoCloseable {
         return text(err);
     }
 
+    /** Waits until the server has logged a text: its log is written a moment after what it tells of. */
+    public void awaitLog(String text) {
+        await("the log to tell: " + text).atMost(START_LIMIT).until(() -> log().contains(text));
+    }
+
     private static String text(Path file) {
         try {
             return Files.readString(file, StandardCharsets.ISO_8859_1);
