@@ -81,7 +81,13 @@ final class CommitCommand implements Callable<Integer>, CommonOptions.Holder {
             fields.put("copied-bytes", result.copiedBytes());
             out.println(Json.pretty(fields));
         } else {
-            out.printf("committed: %d bytes of %s are in %s%n", result.copiedBytes(), overlay, base);
+            out.printf(
+                    result.copiedBytes() == 0
+                            ? "committed: %2$s had nothing that is not in %3$s%n"
+                            : "committed: %d bytes of %s are in %s now%n",
+                    result.copiedBytes(),
+                    overlay,
+                    base);
         }
         out.flush();
         return 0;

@@ -8,7 +8,9 @@ import io.blocktap.transport.Printable;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -32,6 +34,8 @@ import picocli.CommandLine.Spec;
             "  blocktap info --json --backing-chain overlay.qcow2"
         })
 final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
+    private static final int PART_CHARS = 50;
+
     @Spec
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
@@ -67,7 +71,7 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
                 }
                 out.println(Json.pretty(all));
             } else {
-                print(out, ImageInfo.chainOf(file));
+                print(out, file);
             }
         } catch (StageException e) {
             throw new FailedException("info: " + e.getMessage(), e);
@@ -76,22 +80,39 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
         return 0;
     }
 
-    private static void print(PrintWriter out, List<ImageInfo> chain) {
+    /** What is above something that can't be read is printed all the same. */
+    private static void print(PrintWriter out, Path top) throws StageException {
         String indent = "";
-        for (ImageInfo info : chain) {
+        Set<Path> seen = new HashSet<>();
+        Path next = top;
+        while (next != null) {
+            ImageInfo info = ImageInfo.of(next, seen);
             out.printf("%s%s%n", indent, Printable.of(info.file().toString()));
             out.printf("%s  format     %s%s%n", indent, info.format(), clusters(info));
             out.printf("%s  size       %d bytes%n", indent, info.virtualBytes());
             out.printf("%s  allocated  %d bytes%n", indent, info.allocatedBytes());
             String refusal = info.refusal();
             if (refusal != null) {
-                out.printf("%s  refused    %s%n", indent, Printable.of(refusal));
+                out.printf("%s  refused    %s%n", indent, whole(refusal));
             }
             if (info.header() != null && info.header().backingFile() != null) {
-                out.printf("%s  based on:%n", indent);
+                out.printf(
+                        "%s  based on   %s%n",
+                        indent, Printable.of(info.header().backingFile()));
                 indent += "  ";
             }
+            out.flush();
+            next = info.backing();
         }
+    }
+
+    /** Returns a text as {@link Printable} has it, without a cut. */
+    private static String whole(String text) {
+        StringBuilder shown = new StringBuilder();
+        for (int from = 0; from < text.length(); from += PART_CHARS) {
+            shown.append(Printable.of(text.substring(from, Math.min(text.length(), from + PART_CHARS))));
+        }
+        return shown.toString();
     }
 
     private static String clusters(ImageInfo info) {

@@ -160,6 +160,10 @@ final class OverlayOpener {
         if (directory == null || !Files.isDirectory(directory)) {
             throw new StageException(overlay + ": the directory does not exist");
         }
+        if (!Files.isWritable(directory)) {
+            throw new StageException(
+                    overlay + " does not exist, and can not be made: " + directory + " may not be written");
+        }
         Path draft = directory.resolve(
                 "." + whole.getFileName() + "." + ProcessHandle.current().pid() + ".new");
         try {

@@ -17,6 +17,7 @@ import io.blocktap.pipeline.qcow2.OwnContent;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
 import io.netty.channel.EventLoop;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.List;
@@ -36,6 +37,9 @@ public final class CommitSession implements AutoCloseable {
     private final OwnContent overlay;
 
     private CommitSession(Path file) throws StageException {
+        if (!Files.exists(file)) {
+            throw new StageException(file + " does not exist");
+        }
         loops = new TapLoops(EventLoops.create(EventLoopKind.EPOLL, 1), IN_FLIGHT_BYTES);
         try {
             Qcow2Header header = readHeader(file);
@@ -51,6 +55,12 @@ public final class CommitSession implements AutoCloseable {
             if (!"raw".equals(format) && !"qcow2".equals(format)) {
                 throw new StageException(file + " does not say that its backing file " + base
                         + " is raw or qcow2, which it must be: qemu-img rebase -u -b " + base + " -F FORMAT " + file);
+            }
+            if (!Files.exists(base)) {
+                throw new StageException(file + " has the backing file " + base
+                        + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F " + format
+                        + " "
+                        + file);
             }
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(

@@ -57,19 +57,27 @@ public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualByt
         Set<Path> seen = new HashSet<>();
         Path next = file;
         while (next != null) {
-            Path real = real(next);
-            if (!seen.add(real)) {
-                throw new StageException(
-                        next + " is based on itself; qemu-img rebase -u gives it another backing file");
-            }
-            if (seen.size() > DEEPEST) {
-                throw new StageException(file + " is based on more than " + DEEPEST + " images");
-            }
-            ImageInfo info = of(next);
+            ImageInfo info = of(next, seen);
             chain.add(info);
             next = info.backing();
         }
         return chain;
+    }
+
+    /**
+     * Looks at the next file of a chain.
+     *
+     * @param seen those before; this one is added
+     * @throws StageException also if it is one of those before, or they are too many
+     */
+    public static ImageInfo of(Path file, Set<Path> seen) throws StageException {
+        if (!seen.add(real(file))) {
+            throw new StageException(file + " is based on itself; qemu-img rebase -u gives it another backing file");
+        }
+        if (seen.size() > DEEPEST) {
+            throw new StageException(file + " is the end of a chain of more than " + DEEPEST + " images");
+        }
+        return of(file);
     }
 
     private static Path real(Path file) throws StageException {

@@ -90,7 +90,7 @@ class CrashTest {
                     new TaggedWorkload(client, history, clock, tags, granules, clusterBytes, seed + i, status -> false);
             others.add(CompletableFuture.runAsync(() -> {
                 try {
-                    workload.run(45);
+                    workload.run(25);
                 } catch (Exception e) {
                     throw new IllegalStateException(e);
                 }
