@@ -20,13 +20,21 @@ final class BackgroundWork implements AutoCloseable {
             }
             underWay++;
         }
-        workers.execute(() -> {
-            try {
-                task.run();
-            } finally {
+        boolean isQueued = false;
+        try {
+            workers.execute(() -> {
+                try {
+                    task.run();
+                } finally {
+                    end();
+                }
+            });
+            isQueued = true;
+        } finally {
+            if (!isQueued) {
                 end();
             }
-        });
+        }
     }
 
     private synchronized void end() {

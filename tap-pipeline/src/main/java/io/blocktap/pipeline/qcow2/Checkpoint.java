@@ -24,6 +24,7 @@ final class Checkpoint {
     /** Host clusters that nothing in the file refers to any more, as often as that is so. */
     private final ExtentList toDrop = new ExtentList();
 
+    private boolean isFirstPartDue;
     private long writtenBytes;
 
     Checkpoint(
@@ -31,6 +32,7 @@ final class Checkpoint {
             Layout layout,
             ImageMap map,
             Refcounts refcounts,
+            OwnClusters own,
             long l1OffsetBytes,
             long endCluster) {
         this.storage = storage;
@@ -38,20 +40,27 @@ final class Checkpoint {
         this.map = map;
         this.refcounts = refcounts;
         this.l1OffsetBytes = l1OffsetBytes;
-        this.search = new FreeSearch(refcounts, map, endCluster);
+        this.search = new FreeSearch(refcounts, map, own, endCluster);
     }
 
     /** Makes everything stable that was written, and all changes of the map, before the call. */
     synchronized BlockStatus run() {
         l2Pages.clear();
         l1Pages.clear();
-        Changes changes = map.take(l2Pages, l1Pages, l1OffsetBytes);
+        Changes changes;
+        try {
+            changes = map.take(l2Pages, l1Pages, l1OffsetBytes);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            LOG.error("{}: a checkpoint could not be begun", storage.name(), e);
+            map.nothingTaken(BlockStatus.IO_ERROR);
+            return BlockStatus.IO_ERROR;
+        }
         if (changes == null) {
             BlockStatus status = storage.sync();
             if (hasLeftovers()) {
                 map.freed(drop());
             }
-            map.nothingTaken();
+            map.nothingTaken(BlockStatus.OK);
             return status;
         }
         try {
@@ -59,7 +68,7 @@ final class Checkpoint {
         } catch (ImageException e) {
             map.checkpointFailed(changes, l2Pages, l1Pages, l1OffsetBytes, e.status());
             return e.status();
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | OutOfMemoryError e) {
             LOG.error("{}: a checkpoint failed", storage.name(), e);
             map.checkpointFailed(changes, l2Pages, l1Pages, l1OffsetBytes, BlockStatus.IO_ERROR);
             return BlockStatus.IO_ERROR;
@@ -80,13 +89,16 @@ final class Checkpoint {
     }
 
     private void writeAll(Changes changes) throws ImageException {
-        if (!changes.used.isEmpty() || refcounts.isTableChanged()) {
+        if (!changes.used.isEmpty() || isFirstPartDue || refcounts.isTableChanged()) {
+            isFirstPartDue =
+                    true; // until it is stable: if this fails the next try has to do it, though nothing more is used
             refcounts.addAll(changes.used, map);
             refcounts.writeBlocks();
             ImageException.check(storage.sync());
             if (refcounts.isTableChanged()) {
                 refcounts.writeTable(toDrop);
             }
+            isFirstPartDue = false;
         }
         if (!l2Pages.isEmpty()) {
             writtenBytes += l2Pages.writeTo(storage);
@@ -112,6 +124,8 @@ final class Checkpoint {
             refcounts.writeBlocks();
         } catch (ImageException e) {
             LOG.warn("{}: clusters that are not used any more can not be given back now", storage.name());
+        } catch (RuntimeException | OutOfMemoryError e) {
+            LOG.error("{}: clusters that are not used any more can not be given back now", storage.name(), e);
         }
         return search.reached(free);
     }

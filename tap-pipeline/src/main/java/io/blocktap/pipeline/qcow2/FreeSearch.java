@@ -10,11 +10,13 @@ package io.blocktap.pipeline.qcow2;
 final class FreeSearch {
     private final Refcounts refcounts;
     private final ImageMap map;
+    private final OwnClusters own;
     private final long endCluster;
     private long nextBlock;
     private boolean hasEnded;
 
-    FreeSearch(Refcounts refcounts, ImageMap map, long endCluster) {
+    FreeSearch(Refcounts refcounts, ImageMap map, OwnClusters own, long endCluster) {
+        this.own = own;
         this.refcounts = refcounts;
         this.map = map;
         this.endCluster = endCluster;
@@ -28,7 +30,7 @@ final class FreeSearch {
         }
         ExtentList found = new ExtentList();
         try {
-            refcounts.findFree(nextBlock, endCluster, found);
+            refcounts.findFree(nextBlock, endCluster, own, found);
         } catch (ImageException e) {
             hasEnded = true;
             return false;

@@ -26,6 +26,7 @@ final class ImageMap {
     private final TableCache tables;
     private final HostSpace space;
     private final @Nullable OwnClusters own;
+    private final long endAtOpen;
     /** Tables that were read once, or made, since the image was opened: their entries have become ours, and may have what was the image's own before. */
     private final BitSet known = new BitSet();
 
@@ -49,7 +50,8 @@ final class ImageMap {
         this.tables = tables;
         this.space = space;
         this.worker = worker;
-        this.reclamation = new Reclamation(worker);
+        this.reclamation = new Reclamation(worker, this::reclaimOn);
+        this.endAtOpen = space.end();
     }
 
     // ---- without the monitor
@@ -65,10 +67,12 @@ final class ImageMap {
 
     void leave(int slot) {
         if (reclamation.leave(slot)) {
-            synchronized (this) {
-                reclamation.goOn();
-            }
+            reclaimOn();
         }
+    }
+
+    private synchronized void reclaimOn() {
+        reclamation.goOn();
     }
 
     /** Returns whether something would be written by a checkpoint, or is being. */
@@ -116,7 +120,7 @@ final class ImageMap {
         long end;
         OwnClusters forbidden;
         synchronized (this) {
-            end = space.end();
+            end = known.get(l1Index) ? space.end() : endAtOpen;
             forbidden = known.get(l1Index) ? null : own;
         }
         int bad = 0;
@@ -405,12 +409,15 @@ final class ImageMap {
                     into.putLong(table.get(i));
                 }
             }
+        }
+        tables.stageL1(l1, l1OffsetBytes);
+        // All is copied: nothing fails any more.
+        for (L2Table table : dirtyTables) {
             table.dirtyPages.clear();
             table.pins++; // what is on its way to the file must not be read from there
         }
         writing.addAll(dirtyTables);
         dirtyTables.clear();
-        tables.stageL1(l1, l1OffsetBytes);
         Changes taken = changes;
         changes = new Changes();
         reclamation.expect(taken.hasDrops());
@@ -437,13 +444,17 @@ final class ImageMap {
         Waiters.wake(waitingForSpace, BlockStatus.OK);
     }
 
-    /** There was nothing to write. */
-    void nothingTaken() {
+    /** There was nothing to write, or it could not be taken. */
+    void nothingTaken(BlockStatus status) {
         Operation waiting;
+        Operation waitingForSpace;
         synchronized (this) {
+            reclamation.goOn();
             waiting = afterCheckpoint.takeAll();
+            waitingForSpace = reclamation.takeWaitersIfIdle();
         }
-        Waiters.wake(waiting, BlockStatus.OK);
+        Waiters.wake(waiting, status);
+        Waiters.wake(waitingForSpace, BlockStatus.OK);
     }
 
     /** What was taken is not stable, and will be taken again. */

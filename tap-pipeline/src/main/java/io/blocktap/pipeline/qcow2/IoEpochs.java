@@ -10,7 +10,13 @@ import java.util.concurrent.atomic.AtomicInteger;
  */
 final class IoEpochs {
     private final AtomicInteger[] inFlight = {new AtomicInteger(), new AtomicInteger()};
+    private final Runnable emptied;
     private volatile int current;
+
+    /** @param emptied called, on any thread, when an epoch that is over may have emptied without a {@link #leave} that says so */
+    IoEpochs(Runnable emptied) {
+        this.emptied = emptied;
+    }
 
     /** Returns what {@link #leave} wants to have. */
     int enter() {
@@ -20,7 +26,10 @@ final class IoEpochs {
             if (slot == current) {
                 return slot;
             }
-            inFlight[slot].decrementAndGet(); // turned meanwhile: it would count for the next but one
+            // Turned meanwhile: it would count for the next but one. Whoever looked since may have found it not empty.
+            if (inFlight[slot].decrementAndGet() == 0) {
+                emptied.run();
+            }
         }
     }
 

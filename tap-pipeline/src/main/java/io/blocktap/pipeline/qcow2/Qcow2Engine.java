@@ -72,8 +72,9 @@ public final class Qcow2Engine implements AutoCloseable {
         long[] l1 = readL1();
         OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
         this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
-        this.checkpoint =
-                refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header.l1Offset(), fileEnd);
+        this.checkpoint = refcounts == null
+                ? null
+                : new Checkpoint(storage, layout, map, refcounts, own, header.l1Offset(), fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);
     }
 
@@ -337,17 +338,26 @@ public final class Qcow2Engine implements AutoCloseable {
         @Override
         public void load(int l1Index, long hostOffset) {
             background.execute(() -> {
-                ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
-                BlockStatus status = storage.read(content, hostOffset);
-                if (status != BlockStatus.OK) {
-                    map.notLoaded(l1Index, status);
-                    return;
-                }
-                int bad = map.loaded(l1Index, hostOffset, content.clear());
-                if (bad > 0) {
-                    LOG.error("{}: L2 table {} has {} bad entries; qemu-img check tells more", name(), l1Index, bad);
+                try {
+                    read(l1Index, hostOffset);
+                } catch (RuntimeException | OutOfMemoryError e) {
+                    LOG.error("{}: L2 table {} can not be read", name(), l1Index, e);
+                    map.notLoaded(l1Index, BlockStatus.IO_ERROR);
                 }
             });
+        }
+
+        private void read(int l1Index, long hostOffset) {
+            ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
+            BlockStatus status = storage.read(content, hostOffset);
+            if (status != BlockStatus.OK) {
+                map.notLoaded(l1Index, status);
+                return;
+            }
+            int bad = map.loaded(l1Index, hostOffset, content.clear());
+            if (bad > 0) {
+                LOG.error("{}: L2 table {} has {} bad entries; qemu-img check tells more", name(), l1Index, bad);
+            }
         }
 
         @Override

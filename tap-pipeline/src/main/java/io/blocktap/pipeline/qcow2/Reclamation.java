@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: {@link #enter} and {@link #leave} any; the rest under the monitor of the {@link ImageMap}.
  */
 final class Reclamation {
-    private final IoEpochs epochs = new IoEpochs();
+    private final IoEpochs epochs;
     private final MapWorker worker;
     private final Waiters waiters = new Waiters();
     private ExtentList unmapped = new ExtentList();
@@ -17,7 +17,9 @@ final class Reclamation {
     private int handedOver;
     private boolean isMoreExpected;
 
-    Reclamation(MapWorker worker) {
+    /** @param emptied has {@link #goOn} called */
+    Reclamation(MapWorker worker, Runnable emptied) {
+        this.epochs = new IoEpochs(emptied);
         this.worker = worker;
     }
 

@@ -118,13 +118,17 @@ final class Refcounts {
         return 0;
     }
 
-    /** Adds the clusters without users in one block's part of the file to a list. */
-    void findFree(long blockIndex, long endCluster, ExtentList into) throws ImageException {
+    /**
+     * Adds the clusters without users in one block's part of the file to a list.
+     *
+     * @param own not free, whatever the counts say
+     */
+    void findFree(long blockIndex, long endCluster, OwnClusters own, ExtentList into) throws ImageException {
         long first = blockIndex << blockBits();
         long end = Math.min(endCluster, first + clustersABlock());
         Block block = blockIndex < table.length ? block((int) blockIndex) : null;
         for (long cluster = first; block != null && cluster < end; cluster++) {
-            if (count(block.content, (int) (cluster - first)) == 0) {
+            if (count(block.content, (int) (cluster - first)) == 0 && !own.contains(cluster)) {
                 into.add(cluster, 1);
             }
         }

@@ -57,6 +57,7 @@ class FailingStorageTest {
             throws Exception {
         int granules = SIZE / TaggedHistory.GRANULE_BYTES;
         TaggedHistory history = new TaggedHistory(clock, new long[granules]);
+        SparseBytes start = storage.content();
         try (StageHarness harness = StageHarness.openOn(2, new EngineStage(storage, null, 16L << clusterBits, -1))) {
             for (int phase = 0; phase < 4; phase++) {
                 boolean isBad = phase % 2 == 1;
@@ -70,6 +71,7 @@ class FailingStorageTest {
             assertThat(harness.client().call(BlockOp.FLUSH, 0, 0).status()).isEqualTo(BlockStatus.OK);
             history.flushed(begun);
         }
+        checkCrashes(storage, start, history);
         Qcow2Checker checker = new Qcow2Checker(storage.content(), null).check();
         assertThat(checker.errors).as("seed %d", seed).isEmpty();
         assertThat(checker.leaks).as("seed %d", seed).isEmpty();
@@ -79,6 +81,19 @@ class FailingStorageTest {
             assertThat(history.isLegalAfterCrash(i, tag, Long.MAX_VALUE))
                     .as("seed %d: granule %d holds %x%s", seed, i, tag, history.describe(i))
                     .isTrue();
+        }
+    }
+
+    /** A checkpoint that is tried again has to keep the order of the first one. */
+    private void checkCrashes(RecordingStorage storage, SparseBytes start, TaggedHistory history) {
+        List<RecordingStorage.Event> events = storage.events();
+        CrashImages images = new CrashImages(start, events, seed);
+        for (int count = 0; count <= events.size(); count++) {
+            images.advanceTo(count);
+            long time = count < events.size() ? events.get(count).clock() : Long.MAX_VALUE;
+            String where = "seed " + seed + ", event " + count;
+            CrashTest.check(where + ", killed", images.killed(), null, history, time);
+            CrashTest.check(where + ", power lost", images.powerLost(), null, history, time);
         }
     }
 
