@@ -72,7 +72,7 @@ public final class Qcow2Engine implements AutoCloseable {
         long[] l1 = readL1();
         OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
         this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
-        this.checkpoint = refcounts == null
+        this.checkpoint = refcounts == null || own == null
                 ? null
                 : new Checkpoint(storage, layout, map, refcounts, own, header.l1Offset(), fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);

@@ -1,6 +1,7 @@
 package io.blocktap.pipeline.tap.xen;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.testkit.MemoryXenstored;
@@ -72,6 +73,7 @@ final class BackendNodesTest {
 
         get(nodes.resize(() -> Geometry.ofSize((4L << 40) + 1023)));
 
+        await().until(() -> changed.size() >= 2); // watches fire after the transaction was answered
         assertThat(changed)
                 .as("both are there when the first of the watches fires, and the state fires although it is the same")
                 .containsExactly(BACKEND + "/sectors=8589934593", BACKEND + "/state=4");
