@@ -17,6 +17,7 @@ final class HostSpace {
 
     private final TreeMap<Long, Long> free = new TreeMap<>();
     private final long limitClusters;
+    private final long firstEnd;
     private long end;
     private long granted;
     private boolean isFresh;
@@ -26,6 +27,7 @@ final class HostSpace {
      * @param limitClusters how many clusters the file may have
      */
     HostSpace(long endCluster, long limitClusters) {
+        this.firstEnd = endCluster;
         this.end = endCluster;
         this.limitClusters = limitClusters;
     }
@@ -36,17 +38,22 @@ final class HostSpace {
      * @return the first one's number, {@link #granted} tells how many; -1 if there is none
      */
     long take(long wanted) {
-        Map.Entry<Long, Long> first = free.pollFirstEntry();
+        Map.Entry<Long, Long> first = free.firstEntry();
         if (first != null) {
-            granted = Math.min(wanted, first.getValue());
-            isFresh = false;
-            if (granted < first.getValue()) {
-                free.put(first.getKey() + granted, first.getValue() - granted);
-            }
-            return first.getKey();
+            return takeFree(first, wanted);
         }
         long room = limitClusters - end;
         return room <= 0 ? -1 : takeAtEnd(Math.min(wanted, room));
+    }
+
+    private long takeFree(Map.Entry<Long, Long> extent, long wanted) {
+        free.remove(extent.getKey());
+        granted = Math.min(wanted, extent.getValue());
+        isFresh = false;
+        if (granted < extent.getValue()) {
+            free.put(extent.getKey() + granted, extent.getValue() - granted);
+        }
+        return extent.getKey();
     }
 
     /** Takes clusters in a row behind the end, for the image's own tables: beyond the limit if need be. */
@@ -58,9 +65,14 @@ final class HostSpace {
         return first;
     }
 
-    /** Takes one cluster for a table of the image's own, beyond the limit if need be. */
+    /**
+     * Takes one cluster for a table of the image's own, beyond the limit if need be.
+     *
+     * <p>Never one from before the first end: an image that lies may have entries for such a cluster in tables that nobody has looked at, and a guest could then write the table.
+     */
     long takeForTable() {
-        return free.isEmpty() ? takeAtEnd(1) : take(1);
+        Map.Entry<Long, Long> extent = free.ceilingEntry(firstEnd);
+        return extent == null ? takeAtEnd(1) : takeFree(extent, 1);
     }
 
     /** Returns how many clusters the last {@link #take} has given. */

@@ -75,7 +75,7 @@ final class ImageMap {
         reclamation.goOn();
     }
 
-    /** Returns whether something would be written by a checkpoint, or is being. */
+    /** Returns whether something would be written by a checkpoint, or is being. If not, what was looked up before is stable: a change is announced here before it can be found. */
     boolean hasChanges() {
         return hasChanges;
     }
@@ -159,7 +159,7 @@ final class ImageMap {
 
     private boolean isBad(long entry, long endCluster, @Nullable OwnClusters forbidden) {
         if (Entry.isCompressed(entry)) {
-            return (entry & Entry.COPIED) != 0 || layout.cluster(CompressedExtent.offset(entry, layout)) >= endCluster;
+            return (entry & Entry.COPIED) != 0 || isBadCompressed(entry, endCluster, forbidden);
         }
         long host = Entry.host(entry);
         return (entry & Entry.RESERVED) != 0
@@ -167,6 +167,22 @@ final class ImageMap {
                 || layout.cluster(host) >= endCluster
                 || host == 0 && (entry & Entry.COPIED) != 0
                 || host != 0 && forbidden != null && forbidden.contains(layout.cluster(host));
+    }
+
+    /** The end of what is compressed may lie behind the end: it is told in whole sectors, which the file need not fill. */
+    private boolean isBadCompressed(long entry, long endCluster, @Nullable OwnClusters forbidden) {
+        long offset = CompressedExtent.offset(entry, layout);
+        long first = layout.cluster(offset);
+        long last = layout.cluster(offset + CompressedExtent.length(entry, layout) - 1);
+        if (first >= endCluster) {
+            return true;
+        }
+        for (long cluster = first; forbidden != null && cluster <= last; cluster++) {
+            if (forbidden.contains(cluster)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     // ---- writes
@@ -270,13 +286,13 @@ final class ImageMap {
         synchronized (this) {
             L2Table table = java.util.Objects.requireNonNull(allocation.table);
             int index = layout.l2Index(allocation.firstCluster);
+            markDirty(table, index, index + allocation.clusters);
             for (int i = 0; i < allocation.clusters; i++) {
                 long former = table.get(index + i);
                 table.set(index + i, Entry.data(layout.startOf(allocation.firstHost + i)));
                 drop(former);
             }
             changes.used.add(allocation.firstHost, allocation.clusters);
-            markDirty(table, index, index + allocation.clusters);
             waiting = end(allocation);
             checkpointIfMany();
         }
@@ -332,24 +348,21 @@ final class ImageMap {
             if (tables.l1(l1Index) != Entry.UNALLOCATED) {
                 return await(operation, cluster);
             }
-            if (how == Emptying.DISCARD || !hasBacking) {
-                for (int i = 0; i < most && !pending.isEmpty(); i++) {
-                    if (awaitPending(operation, cluster + i)) {
-                        return Attempt.WAIT;
-                    }
-                }
-                operation.emptied = most;
-                return Attempt.DONE;
-            }
-            if (tables.isFull()) {
-                return awaitCheckpoint(operation);
-            }
         } else if (table.hasBadEntries) {
             return Attempt.BAD;
         }
         for (int i = 0; i < most && !pending.isEmpty(); i++) {
             if (awaitPending(operation, cluster + i)) {
                 return Attempt.WAIT;
+            }
+        }
+        if (table == null) {
+            if (how == Emptying.DISCARD || !hasBacking) {
+                operation.emptied = most;
+                return Attempt.DONE;
+            }
+            if (tables.isFull()) {
+                return awaitCheckpoint(operation);
             }
         }
         emptyEntries(tableToChange(l1Index), index, most, how, hasBacking);
@@ -367,22 +380,16 @@ final class ImageMap {
     }
 
     private void emptyEntries(L2Table table, int index, int count, Emptying how, boolean hasBacking) {
-        int firstChanged = -1;
-        int lastChanged = -1;
         for (int i = index; i < index + count; i++) {
             long former = table.get(i);
             long emptied = how.emptied(former, hasBacking);
             if (emptied != former) {
+                markDirty(table, i, i + 1);
                 table.set(i, emptied);
                 if (Entry.isCompressed(former) || Entry.host(former) != Entry.host(emptied)) {
                     drop(former);
                 }
-                firstChanged = firstChanged < 0 ? i : firstChanged;
-                lastChanged = i;
             }
-        }
-        if (firstChanged >= 0) {
-            markDirty(table, firstChanged, lastChanged + 1);
         }
     }
 

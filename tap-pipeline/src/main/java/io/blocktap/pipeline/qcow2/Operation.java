@@ -181,8 +181,8 @@ final class Operation implements Runnable {
         } else {
             long to = Math.min(end, layout.startOf(cluster + 1));
             at = to;
-            BlockRequest own =
-                    newTransfer(itsRequest, BlockOp.READ, 0, from, piece(itsRequest, from, to), PLAIN, epoch);
+            BlockRequest own = newTransfer(
+                    itsRequest, BlockOp.READ, 0, from, pieceIn(map, epoch, itsRequest, from, to), PLAIN, epoch);
             own.withCookie(entry, own.tapBits());
             itsRequest.stream().submitTo(itsEngine.inflater(), own);
         }
@@ -240,13 +240,13 @@ final class Operation implements Runnable {
         Layout layout = itsEngine.layout();
         long from = at;
         long cluster = layout.cluster(from);
-        // Before the look-up: if nothing is to be written of the map then, what is found in it is stable.
-        int flags = itsRequest.isFua() && !map.hasChanges() ? BlockRequest.FUA : 0;
         int epoch = map.enter();
         long entry = map.lookup(cluster);
         if (Entry.isInPlace(entry)) {
             long host = Entry.host(entry);
             long to = endOfRun(itsEngine, cluster, host, true);
+            // After the look-ups: whoever finds a change is told that there are changes, until they are stable.
+            int flags = itsRequest.isFua() && !map.hasChanges() ? BlockRequest.FUA : 0;
             at = to;
             needsFlush |= flags == 0;
             transfer(
