@@ -63,6 +63,7 @@ final class OverlayOpener {
             check(header, storage.name());
             Qcow2Engine engine = Qcow2Engine.open(
                     storage,
+                    header,
                     new StageBelow(base.sizeBytes()),
                     context.workers(),
                     new Qcow2Options(false, config.l2CacheBytes(), config.limitBytes()));

@@ -9,10 +9,8 @@ import io.blocktap.pipeline.RefusedException;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.WorkerPool;
-import io.blocktap.pipeline.file.BlockFile;
-import io.blocktap.pipeline.file.FileEngine;
 import io.blocktap.pipeline.qcow2.BackingName;
-import io.blocktap.pipeline.qcow2.FileStorage;
+import io.blocktap.pipeline.qcow2.HeaderFile;
 import io.blocktap.pipeline.qcow2.OwnContent;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
 import io.netty.channel.EventLoop;
@@ -100,18 +98,11 @@ public final class CommitSession implements AutoCloseable {
         return new CommitSession(overlay);
     }
 
-    private Qcow2Header readHeader(Path file) throws StageException {
-        BlockFile open = BlockFile.open(
-                file, BlockFile.Access.READ_ONLY, BlockFile.Caching.CACHED, -1, BlockFile.PastEnd.ZEROES);
-        FileStorage storage;
-        try {
-            storage = new FileStorage(file.toString(), open, FileEngine.Io.THREADS, workers);
-        } catch (StageException e) {
-            open.close();
-            throw e;
-        }
-        try (storage) {
-            return Qcow2Header.read(storage);
+    private static Qcow2Header readHeader(Path file) throws StageException {
+        try (HeaderFile open = HeaderFile.open(file)) {
+            return Qcow2Header.read(open);
+        } catch (IOException e) {
+            throw new StageException(file + " can not be read: " + e.getMessage(), e);
         }
     }
 

@@ -130,6 +130,11 @@ final class Checkpoint {
         return search.reached(free);
     }
 
+    /** Returns whether {@link #searchFree} would look at something. Any thread. */
+    boolean hasMoreToSearch() {
+        return search.hasMore();
+    }
+
     /** Looks for clusters without users, as long as there are few that are known. Returns whether there is more to look at. */
     synchronized boolean searchFree() {
         return search.goOn();

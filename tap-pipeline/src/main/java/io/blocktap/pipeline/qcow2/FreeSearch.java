@@ -13,7 +13,7 @@ final class FreeSearch {
     private final OwnClusters own;
     private final long endCluster;
     private long nextBlock;
-    private boolean hasEnded;
+    private volatile boolean hasEnded;
 
     FreeSearch(Refcounts refcounts, ImageMap map, OwnClusters own, long endCluster) {
         this.own = own;
@@ -23,9 +23,14 @@ final class FreeSearch {
         this.hasEnded = endCluster == 0;
     }
 
-    /** Looks at one block. Returns whether there are more, and few clusters are known. */
+    /** Returns whether there is more to look at, and few clusters are known. Any thread. */
+    boolean hasMore() {
+        return !hasEnded && !map.hasFreeEnough();
+    }
+
+    /** Looks at one block. Returns whether there are more. */
     boolean goOn() {
-        if (hasEnded || map.hasFreeEnough()) {
+        if (!hasMore()) {
             return false;
         }
         ExtentList found = new ExtentList();

@@ -1,8 +1,6 @@
 package io.blocktap.pipeline.qcow2;
 
-import io.blocktap.pipeline.BlockRequest;
 import io.blocktap.pipeline.BlockStatus;
-import io.blocktap.pipeline.Verdict;
 import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.Libc;
 import io.blocktap.transport.sys.NativeException;
@@ -13,7 +11,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 
 /** A file opened only to look at its header, without a lock. The caller's thread. */
-public final class HeaderFile implements ImageStorage {
+public final class HeaderFile implements ImageSource {
     private static final int TYPE_MASK = 0170000;
     private static final int TYPE_DEVICE = 0060000;
 
@@ -89,26 +87,6 @@ public final class HeaderFile implements ImageStorage {
             into.position(into.position() + (int) read);
         }
         return BlockStatus.OK;
-    }
-
-    @Override
-    public BlockStatus write(ByteBuffer from, long offsetBytes) {
-        return BlockStatus.READ_ONLY;
-    }
-
-    @Override
-    public BlockStatus sync() {
-        return BlockStatus.READ_ONLY;
-    }
-
-    @Override
-    public BlockStatus discard(long offsetBytes, long lengthBytes) {
-        return BlockStatus.READ_ONLY;
-    }
-
-    @Override
-    public Verdict onRequest(BlockRequest request) {
-        return request.respond(BlockStatus.UNSUPPORTED);
     }
 
     @Override

@@ -12,16 +12,7 @@ import java.nio.ByteBuffer;
  *
  * <p>READs behind the end give zeroes, WRITEs there make the file longer. Any thread, several at a time.
  */
-public interface ImageStorage extends RequestHook, AutoCloseable {
-    /** Returns the name for messages: the path. */
-    String name();
-
-    /** Returns the size in bytes at this moment. */
-    long sizeBytes();
-
-    /** Fills a direct buffer from its position to its limit. */
-    BlockStatus read(ByteBuffer into, long offsetBytes);
-
+public interface ImageStorage extends ImageSource, RequestHook {
     /** Writes a direct buffer from its position to its limit. */
     BlockStatus write(ByteBuffer from, long offsetBytes);
 
@@ -30,7 +21,4 @@ public interface ImageStorage extends RequestHook, AutoCloseable {
 
     /** Gives a range's storage back. It then reads as anything; if that can't be done it is left as it is. */
     BlockStatus discard(long offsetBytes, long lengthBytes);
-
-    @Override
-    void close();
 }

@@ -39,8 +39,14 @@ public final class OwnContent implements Stage, RequestHook {
             throw e;
         }
         try {
+            Qcow2Header header = Qcow2Header.read(storage);
+            header.requireUsable(storage.name(), true);
             Qcow2Engine opened = Qcow2Engine.open(
-                    storage, null, context.workers(), new Qcow2Options(false, Qcow2Options.DEFAULT_L2_CACHE_BYTES, -1));
+                    storage,
+                    header,
+                    null,
+                    context.workers(),
+                    new Qcow2Options(false, Qcow2Options.DEFAULT_L2_CACHE_BYTES, -1));
             engine = opened;
             return opened.geometry(1);
         } finally {

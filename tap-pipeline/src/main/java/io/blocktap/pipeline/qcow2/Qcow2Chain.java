@@ -65,7 +65,7 @@ public final class Qcow2Chain implements AutoCloseable {
             header.requireUsable(storage.name(), !isReadOnly);
             Backing backing = openBacking(path, header);
             Qcow2Engine engine =
-                    Qcow2Engine.open(storage, backing, workers, new Qcow2Options(isReadOnly, l2CacheBytes, -1));
+                    Qcow2Engine.open(storage, header, backing, workers, new Qcow2Options(isReadOnly, l2CacheBytes, -1));
             isOpen = true;
             opened.add(0, engine);
             return engine;
@@ -145,17 +145,12 @@ public final class Qcow2Chain implements AutoCloseable {
         return new ImageBacking(storage, storage.sizeBytes());
     }
 
-    /** Returns the size of the disk in bytes. */
-    public long sizeBytes() {
-        return engine().sizeBytes();
-    }
-
     /** Returns the image itself. */
     public Qcow2Engine engine() {
         return java.util.Objects.requireNonNull(top);
     }
 
-    /** Starts a request whose range lies in the disk; RESPOND or STOLEN. */
+    /** Starts a request; RESPOND or STOLEN. */
     public Verdict start(BlockRequest request) {
         return engine().start(request);
     }

@@ -82,14 +82,17 @@ public final class Qcow2Engine implements AutoCloseable {
      * Opens an image.
      *
      * @param storage closed by {@link #close}; stays the caller's if this fails
+     * @param header the image's, which {@linkplain Qcow2Header#requireUsable can be used} so
      * @param backing what is below; null if there is nothing
      * @throws StageException in words for the user: what is wrong with the image, and what to do
      */
     public static Qcow2Engine open(
-            ImageStorage storage, @Nullable Backing backing, WorkerPool workers, Qcow2Options options)
+            ImageStorage storage,
+            Qcow2Header header,
+            @Nullable Backing backing,
+            WorkerPool workers,
+            Qcow2Options options)
             throws StageException {
-        Qcow2Header header = Qcow2Header.read(storage);
-        header.requireUsable(storage.name(), !options.isReadOnly());
         try {
             if (!options.isReadOnly() && header.autoclearFeatures() != 0) {
                 LOG.warn(
@@ -258,11 +261,15 @@ public final class Qcow2Engine implements AutoCloseable {
     }
 
     /**
-     * Starts a request whose range lies in the disk.
+     * Starts a request. Its range is checked: interposers may have moved it, so the tap's check does not count.
      *
      * @return PASS if nothing of a READ is in the image, and the next stage is what is below it; RESPOND if it is answered; STOLEN if it will be
      */
     public Verdict start(BlockRequest request) {
+        if (request.op() != BlockOp.FLUSH
+                && (request.offsetBytes() < 0 || request.offsetBytes() > sizeBytes() - request.lengthBytes())) {
+            return request.respond(BlockStatus.OUT_OF_RANGE);
+        }
         switch (request.op()) {
             case FLUSH -> {
                 if (checkpoint == null) {
@@ -314,7 +321,9 @@ public final class Qcow2Engine implements AutoCloseable {
             return BlockStatus.OK;
         }
         BlockStatus status = checkpoint.run();
-        searchFree();
+        if (checkpoint.hasMoreToSearch()) {
+            searchFree();
+        }
         return status;
     }
 

@@ -95,7 +95,7 @@ public record Qcow2Header(
      *
      * @throws StageException if it is none, in words for the user
      */
-    public static Qcow2Header read(ImageStorage storage) throws StageException {
+    public static Qcow2Header read(ImageSource storage) throws StageException {
         ByteBuffer start = ByteBuffer.allocateDirect(VERSION_3_BYTES + 8);
         readAt(storage, start, 0);
         if (storage.sizeBytes() < VERSION_2_BYTES || !isQcow2(start)) {
@@ -105,7 +105,7 @@ public record Qcow2Header(
         return new HeaderReader(storage, start).read();
     }
 
-    static void readAt(ImageStorage storage, ByteBuffer into, long offsetBytes) throws StageException {
+    static void readAt(ImageSource storage, ByteBuffer into, long offsetBytes) throws StageException {
         if (storage.read(into, offsetBytes) != BlockStatus.OK) {
             throw new StageException(storage.name() + ": its header can not be read");
         }
@@ -114,12 +114,12 @@ public record Qcow2Header(
 
     /** Reads one header. */
     private static final class HeaderReader {
-        private final ImageStorage storage;
+        private final ImageSource storage;
         private final ByteBuffer start;
         private @Nullable String backingFormat;
         private final Map<Integer, String> names = new TreeMap<>();
 
-        HeaderReader(ImageStorage storage, ByteBuffer start) {
+        HeaderReader(ImageSource storage, ByteBuffer start) {
             this.storage = storage;
             this.start = start;
         }

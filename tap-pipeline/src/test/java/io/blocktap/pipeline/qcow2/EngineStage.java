@@ -29,8 +29,10 @@ final class EngineStage implements Stage, RequestHook {
     @Override
     public Geometry open(StageContext context, @Nullable Geometry below) throws StageException {
         Backing backing = base == null ? null : new ImageBacking(request -> readBase(request, base), base.size());
+        Qcow2Header header = Qcow2Header.read(storage);
+        header.requireUsable(storage.name(), true);
         Qcow2Engine opened = Qcow2Engine.open(
-                storage, backing, context.workers(), new Qcow2Options(false, l2CacheBytes, limitBytes));
+                storage, header, backing, context.workers(), new Qcow2Options(false, l2CacheBytes, limitBytes));
         engine = opened;
         return opened.geometry(1);
     }
