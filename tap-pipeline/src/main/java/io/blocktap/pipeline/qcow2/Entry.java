@@ -18,6 +18,9 @@ final class Entry {
     /** Bits that mean nothing in an entry that is not compressed. */
     static final long RESERVED = 0x3f00_0000_0000_01feL;
 
+    /** A place in the file has so many bits at most. */
+    static final int OFFSET_BITS = 56;
+
     private static final long OFFSET_MASK = 0x00ff_ffff_ffff_fe00L;
 
     private Entry() {}

@@ -137,8 +137,10 @@ public record Qcow2Header(
             int l1Entries = start.getInt(36);
             requireRange("l1_size", l1Entries, 0, MOST_L1_BYTES / Long.BYTES);
             long l1Offset = start.getLong(40);
-            requireAligned("l1_table_offset", l1Offset, clusterBytes);
-            requireInFile("l1_table_offset", l1Offset, (long) l1Entries * Long.BYTES, clusterBytes);
+            if (l1Entries > 0) {
+                requireAligned("l1_table_offset", l1Offset, clusterBytes);
+                requireInFile("l1_table_offset", l1Offset, (long) l1Entries * Long.BYTES, clusterBytes);
+            }
             long refcountOffset = start.getLong(48);
             requireAligned("refcount_table_offset", refcountOffset, clusterBytes);
             int refcountClusters = start.getInt(56);

@@ -28,6 +28,8 @@ final class Refcounts {
 
     private static final int HEADER_FIELD_BYTES = 12;
     private static final long OFFSET_MASK = ~0x1ffL;
+    /** So many bytes of blocks may count clusters behind the end of the file: who was killed leaves some, more is made up. */
+    private static final int MOST_BYTES_BEHIND_END = 64 << 20;
 
     private final Layout layout;
     private final ImageStorage storage;
@@ -43,6 +45,8 @@ final class Refcounts {
     private ExtentList owed = new ExtentList();
 
     private long writtenBytes;
+    /** Of a block that was dropped, for the next one. */
+    private @Nullable ByteBuffer spare;
 
     /** A block in memory. */
     private static final class Block {
@@ -71,15 +75,32 @@ final class Refcounts {
         ImageException.check(storage.read(bytes, tableOffset));
         table = new long[bytes.capacity() / Long.BYTES];
         bytes.clear().asLongBuffer().get(table);
+        checkTable();
+    }
+
+    /** Each block is a whole cluster of the file, and stands for one part of it. */
+    private void checkTable() throws ImageException {
+        long fileBytes = storage.sizeBytes();
         for (int i = 0; i < table.length; i++) {
-            if ((table[i] & ~OFFSET_MASK) != 0 || layout.offsetInCluster(table[i]) != 0 || table[i] < 0) {
-                LOG.error(
-                        "{}: entry {} of the refcount table is bad; qemu-img check -r all repairs what can be",
-                        storage.name(),
-                        i);
-                throw new ImageException(BlockStatus.IO_ERROR);
+            if ((table[i] & ~OFFSET_MASK) != 0
+                    || layout.offsetInCluster(table[i]) != 0
+                    || table[i] < 0
+                    || table[i] >= fileBytes && table[i] != 0) {
+                throw badTable("entry " + i + " of the refcount table is bad");
             }
         }
+        long[] sorted = table.clone();
+        java.util.Arrays.sort(sorted);
+        for (int i = 1; i < sorted.length; i++) {
+            if (sorted[i] != 0 && sorted[i] == sorted[i - 1]) {
+                throw badTable("two entries of the refcount table have the block at " + sorted[i]);
+            }
+        }
+    }
+
+    private ImageException badTable(String what) {
+        LOG.error("{}: {}; qemu-img check -r all repairs what can be", storage.name(), what);
+        return new ImageException(BlockStatus.IO_ERROR);
     }
 
     /** Returns where the blocks are, in bytes; 0 where there is none. */
@@ -102,20 +123,41 @@ final class Refcounts {
 
     // ---- looking
 
-    /** Returns the number behind the last host cluster that has a user, as far as the counts tell. */
-    long end() throws ImageException {
-        for (int i = table.length - 1; i >= 0; i--) {
+    /**
+     * Returns the number behind the last host cluster that has a user, as far as the counts tell.
+     *
+     * @param fileEnd the number behind the file's last cluster; not less is returned
+     */
+    long end(long fileEnd) throws ImageException {
+        ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
+        int left = MOST_BYTES_BEHIND_END >> layout.clusterBits();
+        for (int i = table.length - 1; i >= blockOf(fileEnd); i--) {
             if (table[i] == 0) {
                 continue;
             }
-            Block block = block(i);
-            for (long inBlock = clustersABlock() - 1; block != null && inBlock >= 0; inBlock--) {
-                if (count(block.content, (int) inBlock) != 0) {
-                    return ((long) i << blockBits()) + inBlock + 1;
-                }
+            if (left-- == 0 || i >= 1L << Entry.OFFSET_BITS - layout.clusterBits() - blockBits()) {
+                throw badTable("the refcounts go on far behind the end of the file");
+            }
+            ImageException.check(storage.read(content.clear(), table[i]));
+            int used = usedCounts(content);
+            if (used > 0) {
+                return Math.max(fileEnd, ((long) i << blockBits()) + used);
             }
         }
-        return 0;
+        return fileEnd;
+    }
+
+    /** Returns the index behind the last count of a block that is not 0. */
+    private int usedCounts(ByteBuffer content) {
+        int word = content.capacity() / Long.BYTES - 1;
+        while (word >= 0 && content.getLong(word * Long.BYTES) == 0) {
+            word--;
+        }
+        int index = (int) ((word + 1L) * Long.SIZE >> order);
+        while (index > 0 && count(content, index - 1) == 0) {
+            index--;
+        }
+        return index;
     }
 
     /**
@@ -228,7 +270,8 @@ final class Refcounts {
         if (present != null || table[index] == 0) {
             return present;
         }
-        ByteBuffer content = ByteBuffer.allocateDirect(layout.clusterBytes());
+        ByteBuffer content = spare == null ? ByteBuffer.allocateDirect(layout.clusterBytes()) : spare.clear();
+        spare = null;
         ImageException.check(storage.read(content, table[index]));
         Block block = new Block(table[index], content.clear());
         keep(index, block);
@@ -243,6 +286,7 @@ final class Refcounts {
             if (dropped != block) {
                 write(dropped);
                 eldest.remove();
+                spare = dropped.content;
             }
         }
     }

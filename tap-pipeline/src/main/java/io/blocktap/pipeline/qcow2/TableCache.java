@@ -18,6 +18,9 @@ final class TableCache {
     /** Stands for an entry that can not be right; {@link Entry} takes it for a compressed one. */
     static final long BAD = -2;
 
+    /** Changed tables may go so far beyond the bound: a checkpoint copies them all. */
+    private static final int MOST_CHANGED_BYTES = 512 << 20;
+
     private static final VarHandle TABLES = MethodHandles.arrayElementVarHandle(L2Table[].class);
     private static final VarHandle L1 = MethodHandles.arrayElementVarHandle(long[].class);
 
@@ -26,6 +29,7 @@ final class TableCache {
     private final @Nullable L2Table[] tables;
     private final BitSet dirtyL1Pages = new BitSet();
     private final int most;
+    private final int mostWithChanges;
     private final List<L2Table> present = new ArrayList<>();
     private int hand;
 
@@ -35,6 +39,7 @@ final class TableCache {
         this.l1 = l1;
         this.tables = new L2Table[l1.length];
         this.most = most;
+        this.mostWithChanges = most + Math.min(most, MOST_CHANGED_BYTES >> layout.clusterBits());
     }
 
     /** Returns a cluster's entry, or {@link #MISS} or {@link #BAD}. */
@@ -78,7 +83,7 @@ final class TableCache {
         while (present.size() >= most && dropOne()) {
             // as above
         }
-        return present.size() >= 2 * most;
+        return present.size() >= mostWithChanges;
     }
 
     int most() {

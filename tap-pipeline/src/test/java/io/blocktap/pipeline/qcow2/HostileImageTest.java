@@ -8,11 +8,13 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.testkit.Reply;
 import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TestClient;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -43,6 +45,62 @@ class HostileImageTest {
             }
         }
         assertThat(refused).as("refused of %d", IMAGES).isBetween(1, IMAGES - 1);
+    }
+
+    /** Else the start would take hours: a table may name the same block a million times. */
+    @Test
+    void aRefcountTableThatNamesABlockTwiceIsRefused() throws Exception {
+        SparseBytes image = written(9);
+        long table = longAt(image, 48);
+        setLong(image, table + 8, longAt(image, table));
+
+        assertThat(refusal(image)).contains("its tables can not be read");
+    }
+
+    @Test
+    void aRefcountBlockBehindTheEndOfTheFileIsRefused() throws Exception {
+        SparseBytes image = written(9);
+        setLong(image, longAt(image, 48) + 8, image.size() + 511 & -512);
+
+        assertThat(refusal(image)).contains("its tables can not be read");
+    }
+
+    /** What a killed program leaves behind the end is left alone: new clusters come after it. */
+    @Test
+    void clustersThatAreCountedBehindTheEndOfTheFileAreNotTaken() throws Exception {
+        SparseBytes image = written(9);
+        long counts = (image.size() + 511) / 512;
+        long behind = counts + 3;
+        long block = longAt(image, longAt(image, 48) + behind / 256 * 8);
+        assertThat(block).isNotZero();
+        image.write(block + behind % 256 * 2, new byte[] {0, 1}, 0, 2);
+        RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))) {
+            for (int cluster = 1; cluster < 30; cluster += 3) {
+                harness.client().write(cluster * 512L, TaggedHistory.bytes(4, cluster));
+            }
+            harness.client().flush();
+        }
+        Qcow2Checker checker = new Qcow2Checker(storage.content(), null).check();
+        assertThat(checker.errors).isEmpty();
+        assertThat(checker.leaks).hasSize(1);
+    }
+
+    private static String refusal(SparseBytes image) {
+        RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
+        StageException refused = org.junit.jupiter.api.Assertions.assertThrows(
+                StageException.class,
+                () -> StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))
+                        .close());
+        return String.valueOf(refused.getMessage());
+    }
+
+    private static long longAt(SparseBytes image, long offset) {
+        return ByteBuffer.wrap(image.read(offset, Long.BYTES)).getLong();
+    }
+
+    private static void setLong(SparseBytes image, long offset, long value) {
+        image.write(offset, ByteBuffer.allocate(Long.BYTES).putLong(value).array(), 0, Long.BYTES);
     }
 
     private static SparseBytes written(int clusterBits) throws Exception {
