@@ -2,9 +2,10 @@
 # Measures overlays: blocktap's cow on a raw image beside nbdkit's cow filter on its file plugin and qemu-nbd of a qcow2 overlay, all on a base of the same bytes
 # in the page cache, over unix sockets, with the same client, in alternating runs. Prints one table: IOPS (MiB/s for 1m), ratios to each, and the lesser of them.
 #
-#   benchmarks/cow-peers.sh [-r ROUNDS] [-t SECONDS] [-s SIZE] [-w REGEX] [-p 'PEER...'] [-o FILE] [-m]
+#   benchmarks/cow-peers.sh [-r ROUNDS] [-t SECONDS] [-s SIZE] [-w REGEX] [-p 'PEER...'] [-c OPTIONS] [-o FILE] [-m]
 #
 #   -p  of nbdkit-file+cow, qemu-nbd-qcow2 (aio=threads), qemu-nbd-qcow2-uring (aio=io_uring, better at reads); default: all
+#   -c  options of blocktap's cow, for example io=loop
 #   -o  also keeps the tables of bench-nbd.sh, with CPU and ranges, in FILE
 #   -m  only counts: the bytes of metadata that blocktap and qemu-nbd write for each cluster that they allocate, by strace
 #
@@ -15,9 +16,9 @@
 # Needs what bench-nbd.sh needs, and strace for -m.
 set -u -o pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-rounds=5 seconds=2 size=2G workloads=. peers='nbdkit-file+cow qemu-nbd-qcow2 qemu-nbd-qcow2-uring' keep=/dev/null only_metadata=0
-while getopts r:t:s:w:p:o:mh option; do case $option in
-  r) rounds=$OPTARG;; t) seconds=$OPTARG;; s) size=$OPTARG;; w) workloads=$OPTARG;; p) peers=$OPTARG;; o) keep=$OPTARG;; m) only_metadata=1;;
+rounds=5 seconds=2 size=2G workloads=. peers='nbdkit-file+cow qemu-nbd-qcow2 qemu-nbd-qcow2-uring' keep=/dev/null only_metadata=0 options=
+while getopts r:t:s:w:p:c:o:mh option; do case $option in
+  r) rounds=$OPTARG;; t) seconds=$OPTARG;; s) size=$OPTARG;; w) workloads=$OPTARG;; p) peers=$OPTARG;; c) options=,$OPTARG;; o) keep=$OPTARG;; m) only_metadata=1;;
   *) sed -n '2,/^set -u/p' "$0" | sed '$d;s/^# \{0,1\}//'; exit 2;; esac; done
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cow-peers.XXXXXX") || exit 1
@@ -31,7 +32,7 @@ quarter=$((bytes / 4))
 start() {
   local i
   { echo "taps: [\"nbd:unix=$work/s.sock\"]"; echo 'disks:'
-    for ((i = 0; i < $1; i++)); do echo "  d$i: {chain: [\"cow:$work/d$i.qcow2\", \"image:$work/base.img,read-only\"]}"; done; } >"$work/disks.yaml"
+    for ((i = 0; i < $1; i++)); do echo "  d$i: {chain: [\"cow:$work/d$i.qcow2$options\", \"image:$work/base.img,read-only\"]}"; done; } >"$work/disks.yaml"
   : >"$work/ready"; rm -f "$work"/d*.qcow2
   "$here/../blocktap" serve --config "$work/disks.yaml" >"$work/ready" 2>"$work/log" &
   server=$!

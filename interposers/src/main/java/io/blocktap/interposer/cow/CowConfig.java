@@ -40,7 +40,7 @@ public record CowConfig(Path overlay, long limitBytes, int clusterBits, long l2C
                     OptionType.SIZE,
                     "of a new overlay, 512 to 2M; 64K if not told; a write copies the rest of its cluster once"),
             Qcow2Options.L2_CACHE,
-            Qcow2Options.IO);
+            FileEngine.Io.OPTION);
 
     static CowConfig of(OptionValues values) throws StageException {
         Path overlay = values.path("overlay");
@@ -62,7 +62,7 @@ public record CowConfig(Path overlay, long limitBytes, int clusterBits, long l2C
             throw new StageException("cow: limit is " + limit + " bytes; at least 16 clusters are needed, "
                     + (16L << Math.max(bits, DEFAULT_CLUSTER_BITS)));
         }
-        return new CowConfig(overlay, limit, bits, Qcow2Options.l2CacheBytes(values), Qcow2Options.io(values));
+        return new CowConfig(overlay, limit, bits, Qcow2Options.l2CacheBytes(values), FileEngine.Io.of(values));
     }
 
     boolean isInMemory() {

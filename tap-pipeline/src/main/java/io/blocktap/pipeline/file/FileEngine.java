@@ -7,9 +7,13 @@ import io.blocktap.pipeline.SerialLane;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.WorkerPool;
+import io.blocktap.pipeline.config.OptionSpec;
+import io.blocktap.pipeline.config.OptionValues;
 import io.blocktap.transport.sys.Errno;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
@@ -19,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * Does requests in a file without ever letting an event loop wait: for all terminators that keep data in files. The range of a request is a range of the file ({@link
  * BlockRequest#setOffsetBytes} moves it there).
  *
- * <p>On the loop itself: reads of what is in the page cache, writes where the file system can promise not to wait, everything short in a file in memory. To io_uring: reads and writes past the page
+ * <p>On the loop itself: reads of what is in the page cache, writes where the file system can promise not to wait, everything short in a file in memory, and, if asked for, all short cached writes. To io_uring: reads and writes past the page
  * cache. To one worker at a time: cached writes, which exclude each other in the kernel anyway, and flushes, of which one counts for all that were waiting. To all workers: the rest, and
  * whatever io_uring did not do to the end; so there is one place where errors are found out. The reasons: {@code docs/decisions/0003-file-io-engine.md}.
  *
@@ -33,7 +37,21 @@ public final class FileEngine implements AutoCloseable {
         /** io_uring for reads and writes. */
         URING,
         /** The worker threads. */
-        THREADS
+        THREADS,
+        /** As AUTO, but short cached writes are done on the event loop: when one waits, the loop does, with all that it serves. */
+        LOOP;
+
+        /** The stages' option for it. */
+        public static final OptionSpec OPTION = OptionSpec.choice(
+                "io",
+                "auto",
+                List.of("auto", "uring", "threads", "loop"),
+                "who does what may wait: io_uring or worker threads; loop: the event loop does short cached writes, for disks that have a server of their own");
+
+        /** Returns the value of {@link #OPTION}. */
+        public static Io of(OptionValues values) {
+            return valueOf(values.choice("io").toUpperCase(Locale.ROOT));
+        }
     }
 
     /** What is done on the loop is not longer than this: moving it takes some 100 us. */
@@ -54,6 +72,7 @@ public final class FileEngine implements AutoCloseable {
     private final Map<EventLoop, UringFileQueue> queues = new ConcurrentHashMap<>();
     private final @Nullable UringLoop ownLoop;
     private final boolean cachedByUring;
+    private final boolean mayWriteOnLoop;
 
     /**
      * Takes over an open file.
@@ -73,7 +92,8 @@ public final class FileEngine implements AutoCloseable {
         this.flushes = new SerialLane(workers, request -> file.sync(), SerialLane.Answers.ALL_WAITING);
         this.gate = new WriteGate(new Starter());
         this.cachedByUring = io == Io.URING;
-        if (io == Io.THREADS || io == Io.AUTO && !(isDirect && UringLoop.isAvailable())) {
+        this.mayWriteOnLoop = io == Io.LOOP || file.isInMemory();
+        if (io == Io.THREADS || io != Io.URING && !(isDirect && UringLoop.isAvailable())) {
             ownLoop = null;
         } else if (UringLoop.isAvailable()) {
             ownLoop = UringLoop.acquire();
@@ -142,7 +162,7 @@ public final class FileEngine implements AutoCloseable {
             return submitCached(request, data);
         }
         if (data.hasMemoryAddress() && length <= INLINE_BYTES) {
-            if (file.isInMemory()) {
+            if (mayWriteOnLoop) {
                 return request.respond(transfers.write(request));
             }
             IoScratch scratch = IoScratch.ofThisThread();

@@ -65,9 +65,9 @@ public final class Qcow2Engine implements AutoCloseable {
         Refcounts refcounts =
                 options.isReadOnly() ? null : new Refcounts(header, layout, storage, Math.max(16, tables / 4));
         long fileEnd = layout.clustersFor(storage.sizeBytes());
-        long end = refcounts == null ? Long.MAX_VALUE >> layout.clusterBits() : Math.max(fileEnd, refcounts.end());
+        long end = refcounts == null ? Long.MAX_VALUE >> layout.clusterBits() : refcounts.end(fileEnd);
         long limit = options.limitBytes() < 0
-                ? Long.MAX_VALUE >> layout.clusterBits() + 1
+                ? 1L << Entry.OFFSET_BITS - layout.clusterBits()
                 : options.limitBytes() >> layout.clusterBits();
         long[] l1 = readL1();
         OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());

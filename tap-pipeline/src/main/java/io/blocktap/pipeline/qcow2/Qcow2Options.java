@@ -4,9 +4,6 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.OptionSpec;
 import io.blocktap.pipeline.config.OptionType;
 import io.blocktap.pipeline.config.OptionValues;
-import io.blocktap.pipeline.file.FileEngine;
-import java.util.List;
-import java.util.Locale;
 
 /**
  * How an image is opened.
@@ -27,10 +24,6 @@ public record Qcow2Options(boolean isReadOnly, long l2CacheBytes, long limitByte
                     "l2-cache", OptionType.SIZE, "memory for the map; 16M are enough for 128G in clusters of 64K")
             .withDefault("16M");
 
-    /** The stages' option for who does what may wait. */
-    public static final OptionSpec IO = OptionSpec.choice(
-            "io", "auto", List.of("auto", "uring", "threads"), "who does what may wait: io_uring or worker threads");
-
     /**
      * Returns the value of {@link #L2_CACHE} in bytes.
      *
@@ -42,10 +35,5 @@ public record Qcow2Options(boolean isReadOnly, long l2CacheBytes, long limitByte
             throw new StageException("l2-cache is " + bytes + " bytes; 64K to 1G are possible");
         }
         return bytes;
-    }
-
-    /** Returns the value of {@link #IO}. */
-    public static FileEngine.Io io(OptionValues values) {
-        return FileEngine.Io.valueOf(values.choice("io").toUpperCase(Locale.ROOT));
     }
 }

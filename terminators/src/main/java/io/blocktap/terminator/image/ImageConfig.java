@@ -44,11 +44,7 @@ public record ImageConfig(
                     .withDefault("off"),
             OptionSpec.optional("direct", OptionType.SWITCH, "go past the page cache (O_DIRECT)")
                     .withDefault("off"),
-            OptionSpec.choice(
-                    "io",
-                    "auto",
-                    List.of("auto", "uring", "threads"),
-                    "who does what may wait: io_uring or worker threads"),
+            FileEngine.Io.OPTION,
             OptionSpec.choice(
                     "discard",
                     "punch",
@@ -61,7 +57,7 @@ public record ImageConfig(
                 values.has("size") ? values.sizeBytes("size") : -1,
                 values.isOn("read-only") ? BlockFile.Access.READ_ONLY : BlockFile.Access.READ_WRITE,
                 values.isOn("direct") ? BlockFile.Caching.DIRECT : BlockFile.Caching.CACHED,
-                FileEngine.Io.valueOf(values.choice("io").toUpperCase(java.util.Locale.ROOT)),
+                FileEngine.Io.of(values),
                 Discard.valueOf(values.choice("discard").toUpperCase(java.util.Locale.ROOT)));
     }
 }

@@ -25,13 +25,13 @@ public record Qcow2Config(Path file, boolean isReadOnly, long l2CacheBytes, File
             OptionSpec.optional("read-only", OptionType.SWITCH, "open for reading; several servers may do so at a time")
                     .withDefault("off"),
             Qcow2Options.L2_CACHE,
-            Qcow2Options.IO);
+            FileEngine.Io.OPTION);
 
     static Qcow2Config of(OptionValues values) throws StageException {
         return new Qcow2Config(
                 values.path("file"),
                 values.isOn("read-only"),
                 Qcow2Options.l2CacheBytes(values),
-                Qcow2Options.io(values));
+                FileEngine.Io.of(values));
     }
 }
