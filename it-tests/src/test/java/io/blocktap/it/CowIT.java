@@ -149,7 +149,7 @@ final class CowIT {
 
     /** Each client writes each fourth block, so that all of them want to make every cluster. */
     @ParameterizedTest
-    @ValueSource(strings = {"", ",io=uring,l2-cache=64K,cluster-size=16K"})
+    @ValueSource(strings = {",io=loop", ",io=uring,l2-cache=64K,cluster-size=16K"})
     void fourClientsWriteTheSameClusters(String options) {
         Tool.require("fio");
         List<String> arguments = new ArrayList<>(ServedDisk.taps(directory));
@@ -363,6 +363,43 @@ final class CowIT {
             client.disconnect();
         }
         assertThat(directory.resolve("memory")).doesNotExist();
+        assertThat(TestData.sha256(base)).isEqualTo(before);
+    }
+
+    /** {@code link/../base.img} is beside the directory to which the link leads, not beside the link. */
+    @Test
+    void aBaseThatIsNamedThroughALinkIsTheOneThatIsRecordedServedAndWritten() throws IOException {
+        Path real = Files.createDirectories(directory.resolve("data/x"));
+        Path link = Files.createSymbolicLink(directory.resolve("link"), real);
+        Path realBase = TestData.file(directory.resolve("data/base.img"), 2, SIZE);
+        String before = TestData.sha256(base);
+        overlay = link.resolve("overlay.qcow2");
+        base = link.resolve("../base.img");
+        try (ServedDisk served = serve("")) {
+            Qcow2.io(served.uri(), "write -P 7 1M 64k", "flush");
+        }
+        assertThat(Qcow2.info(overlay)).containsEntry("full-backing-filename", realBase.toString());
+
+        Blocktap.run(directory, "commit", overlay.toString()).ok();
+
+        assertThat(TestData.read(realBase, 1 << 20, 64 << 10)).containsOnly(7);
+        assertThat(TestData.sha256(directory.resolve("base.img"))).isEqualTo(before);
+    }
+
+    /** As those have that qemu-img makes: the name begins where the kernel finds the image. */
+    @Test
+    void aCommitThroughALinkWritesTheBaseThatTheOverlayHas() throws IOException {
+        Path real = Files.createDirectories(directory.resolve("data/x"));
+        Path realBase = TestData.file(directory.resolve("data/base.img"), 2, SIZE);
+        String before = TestData.sha256(base);
+        Exec.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "../base.img", real.resolve("o.qcow2"))
+                .ok();
+        Qcow2.ioOnFile(real.resolve("o.qcow2"), "write -P 8 1M 64k");
+        Path link = Files.createSymbolicLink(directory.resolve("link"), real);
+
+        Blocktap.run(directory, "commit", link.resolve("o.qcow2").toString()).ok();
+
+        assertThat(TestData.read(realBase, 1 << 20, 64 << 10)).containsOnly(8);
         assertThat(TestData.sha256(base)).isEqualTo(before);
     }
 

@@ -41,7 +41,7 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
     private CommandSpec spec;
 
     @Parameters(paramLabel = "FILE", description = "The image file.")
-    private Path file = Path.of("");
+    private String file = "";
 
     @Option(names = "--json", description = "Print JSON.")
     private boolean json;
@@ -63,7 +63,7 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
         PrintWriter out = spec.commandLine().getOut();
         try {
             if (json && !backingChain) {
-                out.println(Json.pretty(ImageInfo.of(file).fields()));
+                out.println(Json.pretty(ImageInfo.of(file, new HashSet<>()).fields()));
             } else if (json) {
                 List<Object> all = new ArrayList<>();
                 for (ImageInfo each : ImageInfo.chainOf(file)) {
@@ -74,20 +74,18 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
                 print(out, file);
             }
         } catch (StageException e) {
-            throw new FailedException("info: " + e.getMessage(), e);
+            throw new FailedException("info: " + whole(String.valueOf(e.getMessage())), e);
         }
         out.flush();
         return 0;
     }
 
     /** What is above something that can't be read is printed all the same. */
-    private static void print(PrintWriter out, Path top) throws StageException {
+    private static void print(PrintWriter out, String top) throws StageException {
         String indent = "";
         Set<Path> seen = new HashSet<>();
-        Path next = top;
-        while (next != null) {
-            ImageInfo info = ImageInfo.of(next, seen);
-            out.printf("%s%s%n", indent, Printable.of(info.file().toString()));
+        for (ImageInfo info = ImageInfo.of(top, seen); info != null; info = info.below(seen)) {
+            out.printf("%s%s%n", indent, Printable.of(info.name()));
             out.printf("%s  format     %s%s%n", indent, info.format(), clusters(info));
             out.printf("%s  size       %d bytes%n", indent, info.virtualBytes());
             out.printf("%s  allocated  %d bytes%n", indent, info.allocatedBytes());
@@ -102,7 +100,6 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
                 indent += "  ";
             }
             out.flush();
-            next = info.backing();
         }
     }
 

@@ -3,6 +3,7 @@ package io.blocktap.launcher;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.Suggestions;
+import io.blocktap.transport.Printable;
 import java.io.OutputStreamWriter;
 import java.io.PrintStream;
 import java.io.PrintWriter;
@@ -11,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.ParameterException;
@@ -114,7 +116,7 @@ public final class Main {
 
     private static int complain(CommandLine command, String message) {
         PrintWriter err = command.getErr();
-        message.lines().forEach(line -> err.println("blocktap: " + line));
+        message.lines().forEach(line -> err.println("blocktap: " + Printable.whole(line)));
         err.println("blocktap: see '" + command.getCommandSpec().qualifiedName() + " --help'");
         return USAGE;
     }
@@ -148,7 +150,9 @@ public final class Main {
         String message = failure instanceof OutOfMemoryError
                 ? "out of memory (" + failure.getMessage() + "); give Java more, for example BLOCKTAP_JAVA_OPTS=-Xmx1g"
                 : expected ? String.valueOf(failure.getMessage()) : failure.toString();
-        message.lines().forEach(line -> err.println("blocktap: " + line));
+        // A stage's failure may have names from an image that is not trusted.
+        Stream<String> lines = failure instanceof StageException ? Stream.of(message) : message.lines();
+        lines.forEach(line -> err.println("blocktap: " + Printable.whole(line)));
         if (common.verbose) {
             failure.printStackTrace(err);
         } else if (!expected) {

@@ -12,18 +12,21 @@ public final class Printable {
      * written as {@code \\uXXXX}, and text of more than 100 characters is cut, with its length behind it.
      */
     public static String of(String text) {
-        int length = Math.min(text.length(), MOST_CHARS);
-        StringBuilder shown = new StringBuilder(length);
-        for (int i = 0; i < length; i++) {
+        return text.length() <= MOST_CHARS
+                ? whole(text)
+                : whole(text.substring(0, MOST_CHARS)) + "... (" + text.length() + " characters)";
+    }
+
+    /** Returns text as {@link #of} does, but never cuts it. */
+    public static String whole(String text) {
+        StringBuilder shown = new StringBuilder(text.length());
+        for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
             if (isPlain(c)) {
                 shown.append(c);
             } else {
                 shown.append(String.format("\\u%04x", (int) c));
             }
-        }
-        if (text.length() > MOST_CHARS) {
-            shown.append("... (").append(text.length()).append(" characters)");
         }
         return shown.toString();
     }

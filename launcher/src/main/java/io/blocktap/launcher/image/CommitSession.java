@@ -9,6 +9,7 @@ import io.blocktap.pipeline.RefusedException;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.TapLoops;
 import io.blocktap.pipeline.WorkerPool;
+import io.blocktap.pipeline.qcow2.BackingFormat;
 import io.blocktap.pipeline.qcow2.BackingName;
 import io.blocktap.pipeline.qcow2.HeaderFile;
 import io.blocktap.pipeline.qcow2.OwnContent;
@@ -48,23 +49,16 @@ public final class CommitSession implements AutoCloseable {
                         file
                                 + " has no backing file to write into; if it is an overlay for something that is not a file, copy it by nbdcopy through a server instead");
             }
-            base = BackingName.resolve(file, name).normalize();
-            String format = header.backingFormat();
-            if (!"raw".equals(format) && !"qcow2".equals(format)) {
-                throw new StageException(file + " does not say that its backing file " + base
-                        + " is raw or qcow2, which it must be: qemu-img rebase -u -b " + base + " -F FORMAT " + file);
-            }
+            base = BackingName.resolve(file, name);
+            boolean isQcow2 = BackingFormat.isQcow2(file, header, base);
             if (!Files.exists(base)) {
                 throw new StageException(file + " has the backing file " + base
-                        + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F " + format
-                        + " "
-                        + file);
+                        + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F "
+                        + header.backingFormat() + " " + file);
             }
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(
-                    "base",
-                    base.toString(),
-                    List.of(new DiskOpener.Unopened("base", new BaseStage(base, "qcow2".equals(format)))));
+                    "base", base.toString(), List.of(new DiskOpener.Unopened("base", new BaseStage(base, isQcow2))));
             overlay = new OwnContent(file);
             overlayDisk = openOverlay(opener, file, header);
         } catch (StageException | RuntimeException e) {

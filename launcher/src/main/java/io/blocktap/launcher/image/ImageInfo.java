@@ -1,10 +1,12 @@
 package io.blocktap.launcher.image;
 
 import io.blocktap.pipeline.StageException;
+import io.blocktap.pipeline.qcow2.BackingFormat;
 import io.blocktap.pipeline.qcow2.BackingName;
 import io.blocktap.pipeline.qcow2.HeaderFile;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
 import java.io.IOException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,33 +19,54 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What an image file is, as its first bytes tell. Nothing is locked, so it can be asked while the file is served.
+ * What an image file is. Nothing is locked, so it can be asked while the file is served.
  *
- * @param file as it was named
+ * @param name as it was given, or follows from what is based on it
  * @param header null if it is raw
- * @param virtualBytes the size of the disk
+ * @param virtualBytes the size of the disk; of a qcow2 image without what is no whole sector at its end, as QEMU has it
  * @param allocatedBytes what it takes on its file system
  */
-public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualBytes, long allocatedBytes) {
+public record ImageInfo(String name, @Nullable Qcow2Header header, long virtualBytes, long allocatedBytes) {
     private static final int DEEPEST = 200;
+    private static final int SECTOR_BYTES = 512;
+
+    /** Whether a file is qcow2. */
+    private interface Format {
+        boolean isQcow2(HeaderFile open) throws StageException;
+    }
 
     /**
-     * Looks at a file.
+     * Looks at a file. It is what its first bytes tell.
      *
+     * @param seen takes note of it, for {@link #below}
      * @throws StageException if it can not be read, or is damaged
      */
-    public static ImageInfo of(Path file) throws StageException {
-        try (HeaderFile open = HeaderFile.open(file)) {
-            long allocated = open.allocatedBytes();
-            if (!open.isQcow2()) {
-                return new ImageInfo(file, null, open.sizeBytes(), allocated);
-            }
-            Qcow2Header header = Qcow2Header.read(open);
-            return new ImageInfo(file, header, header.sizeBytes(), allocated);
-        } catch (NoSuchFileException e) {
-            throw new StageException(file + " does not exist", e);
-        } catch (IOException e) {
-            throw new StageException(file + " can not be read: " + e.getMessage(), e);
+    public static ImageInfo of(String name, Set<Path> seen) throws StageException {
+        try {
+            return of(name, Path.of(name), seen, HeaderFile::isQcow2);
+        } catch (InvalidPathException e) {
+            throw new StageException(name + " can not be the name of a file: " + e.getReason(), e);
+        }
+    }
+
+    /**
+     * Looks at the file that it is based on. That is what this one says, and never what its first bytes tell.
+     *
+     * @param seen those before; this one is added
+     * @return null if there is none
+     * @throws StageException also if it is one of those before, or they are too many
+     */
+    public @Nullable ImageInfo below(Set<Path> seen) throws StageException {
+        if (header == null || header.backingFile() == null) {
+            return null;
+        }
+        Path file = Path.of(name);
+        Path backing = BackingName.resolve(file, header.backingFile());
+        String backingName = BackingName.path(name, header.backingFile());
+        try {
+            return of(backingName, backing, seen, open -> BackingFormat.isQcow2(file, header, backing, open.isQcow2()));
+        } catch (StageException e) {
+            throw BackingName.in(file, e);
         }
     }
 
@@ -52,32 +75,35 @@ public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualByt
      *
      * @throws StageException also if the chain does not end
      */
-    public static List<ImageInfo> chainOf(Path file) throws StageException {
+    public static List<ImageInfo> chainOf(String name) throws StageException {
         List<ImageInfo> chain = new ArrayList<>();
         Set<Path> seen = new HashSet<>();
-        Path next = file;
-        while (next != null) {
-            ImageInfo info = of(next, seen);
-            chain.add(info);
-            next = info.backing();
+        for (ImageInfo next = of(name, seen); next != null; next = next.below(seen)) {
+            chain.add(next);
         }
         return chain;
     }
 
-    /**
-     * Looks at the next file of a chain.
-     *
-     * @param seen those before; this one is added
-     * @throws StageException also if it is one of those before, or they are too many
-     */
-    public static ImageInfo of(Path file, Set<Path> seen) throws StageException {
+    private static ImageInfo of(String name, Path file, Set<Path> seen, Format format) throws StageException {
         if (!seen.add(real(file))) {
             throw new StageException(file + " is based on itself; qemu-img rebase -u gives it another backing file");
         }
         if (seen.size() > DEEPEST) {
             throw new StageException(file + " is the end of a chain of more than " + DEEPEST + " images");
         }
-        return of(file);
+        try (HeaderFile open = HeaderFile.open(file)) {
+            long allocated = open.allocatedBytes();
+            if (!format.isQcow2(open)) {
+                return new ImageInfo(name, null, open.sizeBytes(), allocated);
+            }
+            Qcow2Header header = Qcow2Header.read(open);
+            long odd = header.sizeBytes() % SECTOR_BYTES;
+            return new ImageInfo(name, header, header.sizeBytes() - odd, allocated);
+        } catch (NoSuchFileException e) {
+            throw new StageException(file + " does not exist", e);
+        } catch (IOException e) {
+            throw new StageException(file + " can not be read: " + e.getMessage(), e);
+        }
     }
 
     private static Path real(Path file) throws StageException {
@@ -93,18 +119,13 @@ public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualByt
         return header == null ? "raw" : "qcow2";
     }
 
-    /** Returns the file that it is based on; null if there is none. */
-    public @Nullable Path backing() throws StageException {
-        return header == null || header.backingFile() == null ? null : BackingName.resolve(file, header.backingFile());
-    }
-
     /** Returns why blocktap can not serve it for reading and writing; null if it can. */
     public @Nullable String refusal() {
         if (header == null) {
             return null;
         }
         try {
-            header.requireUsable(file.toString(), true);
+            header.requireUsable(name, true);
             return null;
         } catch (StageException e) {
             return e.getMessage();
@@ -112,20 +133,21 @@ public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualByt
     }
 
     /** Returns all of it under the names that {@code qemu-img info --output=json} uses. */
-    public Map<String, Object> fields() throws StageException {
+    public Map<String, Object> fields() {
         Map<String, Object> fields = new LinkedHashMap<>();
-        fields.put("virtual-size", virtualBytes);
-        fields.put("filename", file.toString());
+        // To QEMU a raw file's last sector is whole.
+        fields.put("virtual-size", virtualBytes + (-virtualBytes & SECTOR_BYTES - 1));
+        fields.put("filename", name);
         if (header != null) {
             fields.put("cluster-size", 1L << header.clusterBits());
         }
         fields.put("format", format());
         fields.put("actual-size", allocatedBytes);
         if (header != null) {
-            Path backing = backing();
+            String backing = header.backingFile();
             if (backing != null) {
-                fields.put("full-backing-filename", fullName(backing));
-                fields.put("backing-filename", String.valueOf(header.backingFile()));
+                fields.put("full-backing-filename", BackingName.full(name, backing));
+                fields.put("backing-filename", backing);
                 if (header.backingFormat() != null) {
                     fields.put("backing-filename-format", header.backingFormat());
                 }
@@ -137,12 +159,6 @@ public record ImageInfo(Path file, @Nullable Qcow2Header header, long virtualByt
         }
         fields.put("dirty-flag", header != null && (header.incompatibleFeatures() & Qcow2Header.DIRTY) != 0);
         return fields;
-    }
-
-    private String fullName(Path backing) {
-        return file.isAbsolute()
-                ? backing.toString()
-                : Path.of("").toAbsolutePath().relativize(backing).toString();
     }
 
     private static Map<String, Object> formatSpecific(Qcow2Header header) {

@@ -172,12 +172,7 @@ public final class XenToolstack {
 
     /** The server's whole reason, longer than {@link Printable} leaves one, but nothing in it that could steer a terminal. */
     private static String oneLine(String error) {
-        final int pieceChars = 100;
-        StringBuilder line = new StringBuilder();
-        for (int i = 0; i < Math.min(error.length(), MOST_ERROR_CHARS); i += pieceChars) {
-            line.append(Printable.of(error.substring(i, Math.min(error.length(), i + pieceChars))));
-        }
-        return line.toString();
+        return Printable.whole(error.substring(0, Math.min(error.length(), MOST_ERROR_CHARS)));
     }
 
     // ---- detaching

@@ -12,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Source: QEMU, {@code docs/interop/qcow2.txt}.
  */
 public final class Qcow2Format {
+    private static final int SECTOR_BYTES = 512;
     private static final int REFCOUNT_ORDER = 4;
     private static final int REFCOUNT_BYTES = 2;
     private static final int HEADER_BYTES = 112;
@@ -22,7 +23,7 @@ public final class Qcow2Format {
     /**
      * Writes an empty image. May wait. The storage must be empty, or hold only zeroes.
      *
-     * @param sizeBytes the disk's size
+     * @param sizeBytes the disk's size; a multiple of 512, since QEMU leaves the rest out
      * @param clusterBits 9 to 21
      * @param backingFile the name of what is below as it is to stand in the image; null if it is not to be told
      * @param backingFormat its format: {@code raw} or {@code qcow2}
@@ -35,14 +36,22 @@ public final class Qcow2Format {
             @Nullable String backingFile,
             @Nullable String backingFormat)
             throws StageException {
+        if (sizeBytes < 0) {
+            throw new IllegalArgumentException("a disk of " + sizeBytes + " bytes");
+        }
+        if (sizeBytes % SECTOR_BYTES != 0) {
+            throw new StageException(storage.name() + ": a qcow2 image is of whole sectors of " + SECTOR_BYTES
+                    + " bytes, and a disk of " + sizeBytes + " bytes is not; make it "
+                    + (sizeBytes + SECTOR_BYTES - 1 & -SECTOR_BYTES));
+        }
         Layout layout = new Layout(clusterBits, sizeBytes);
         long clusterBytes = layout.clusterBytes();
-        long l1Bytes = layout.l1Entries() * Long.BYTES;
+        long l1Bytes = Math.max(1, layout.l1Entries()) * Long.BYTES; // a cluster for no entry would have no user
         if (l1Bytes > MOST_L1_BYTES) {
             throw new StageException(storage.name() + ": a disk of " + sizeBytes + " bytes needs larger clusters than "
                     + clusterBytes + " bytes; cluster-size=2M allows the most");
         }
-        long l1Clusters = Math.max(1, layout.clustersFor(l1Bytes));
+        long l1Clusters = layout.clustersFor(l1Bytes);
         long perBlock = clusterBytes / REFCOUNT_BYTES;
         // For all data and all L2 tables; the blocks and the table itself are then less than one in two hundred more.
         long most = layout.clusters() + (layout.clusters() >>> layout.l2Bits()) + l1Clusters + 8;

@@ -61,7 +61,7 @@ final class Qcow2Checker {
     /** Compares references with counts. */
     Qcow2Checker check() {
         refer("header", 0, 1);
-        refer("L1", l1Offset, Math.max(1, (l1.length * 8L + clusterBytes - 1) / clusterBytes));
+        refer("L1", l1Offset, (l1.length * 8L + clusterBytes - 1) / clusterBytes);
         refer("refcount table", tableOffset, tableClusters);
         long[] blocks = words(tableOffset, tableClusters * clusterBytes / 8);
         for (int i = 0; i < blocks.length; i++) {

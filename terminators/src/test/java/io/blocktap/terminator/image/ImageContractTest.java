@@ -56,6 +56,14 @@ class ImageContractTest {
     }
 
     @Nested
+    class OnTheLoop extends Contract {
+        @Override
+        String options() {
+            return ",io=loop";
+        }
+    }
+
+    @Nested
     class WithUring extends Contract {
         @BeforeEach
         void requireUring() {
