@@ -75,6 +75,11 @@ final class HostSpace {
         return extent == null ? takeAtEnd(1) : takeFree(extent, 1);
     }
 
+    /** Returns whether a table can be had within the limit. */
+    boolean hasRoomForTable() {
+        return end < limitClusters || free.ceilingKey(firstEnd) != null;
+    }
+
     /** Returns how many clusters the last {@link #take} has given. */
     long granted() {
         return granted;

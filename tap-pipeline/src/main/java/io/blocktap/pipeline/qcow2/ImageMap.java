@@ -90,9 +90,6 @@ final class ImageMap {
         }
         Waiters waiters = loading.get(l1Index);
         if (waiters == null) {
-            if (tables.isFull()) {
-                return awaitCheckpoint(operation);
-            }
             waiters = new Waiters();
             loading.put(l1Index, waiters);
             worker.load(l1Index, Entry.host(tables.l1(l1Index)));
@@ -136,7 +133,7 @@ final class ImageMap {
         table.hasBadEntries = bad > 0;
         Operation waiting;
         synchronized (this) {
-            tables.put(table);
+            tables.put(table, changedTables());
             known.set(l1Index);
             waiting = takeLoaders(l1Index);
         }
@@ -207,7 +204,7 @@ final class ImageMap {
         if (table != null && (table.hasBadEntries || Entry.isInPlace(table.get(layout.l2Index(cluster))))) {
             return table.hasBadEntries ? Attempt.BAD : Attempt.LOOK_AGAIN;
         }
-        if (table == null && tables.isFull()) {
+        if (isOneTooMany(table)) {
             return awaitCheckpoint(operation);
         }
         long first = space.take(runToAllocate(table, cluster, last));
@@ -249,11 +246,24 @@ final class ImageMap {
         return run;
     }
 
+    /** Returns whether a change of a table would be that of one more than may be changed before a checkpoint. */
+    private boolean isOneTooMany(@Nullable L2Table table) {
+        return (table == null || table.dirtyPages.isEmpty()) && tables.isFull(changedTables());
+    }
+
+    private int changedTables() {
+        return dirtyTables.size() + writing.size();
+    }
+
+    /** Returns whether there is a table with no other user, as a snapshot would be. */
+    private boolean isOwn(int l1Index) {
+        return (tables.l1(l1Index) & Entry.COPIED) != 0;
+    }
+
     /** Returns a table that may be changed: makes it if there is none, and copies it to a place of its own if it is shared. */
     private L2Table tableToChange(int l1Index) {
         L2Table table = tables.get(l1Index);
-        long l1Entry = tables.l1(l1Index);
-        if (table != null && (l1Entry & Entry.COPIED) != 0) {
+        if (table != null && isOwn(l1Index)) {
             return table;
         }
         long host = space.takeForTable();
@@ -261,7 +271,7 @@ final class ImageMap {
         if (table == null) {
             table = new L2Table(l1Index, layout.startOf(host), new long[layout.l2Entries()]);
             known.set(l1Index);
-            tables.put(table);
+            tables.put(table, changedTables());
         } else {
             changes.dropped.add(layout.cluster(table.hostOffset), 1);
             table.hostOffset = layout.startOf(host);
@@ -361,9 +371,12 @@ final class ImageMap {
                 operation.emptied = most;
                 return Attempt.DONE;
             }
-            if (tables.isFull()) {
-                return awaitCheckpoint(operation);
-            }
+        }
+        if (isOneTooMany(table)) {
+            return awaitCheckpoint(operation);
+        }
+        if (!isOwn(l1Index) && !space.hasRoomForTable()) {
+            return awaitSpace(operation);
         }
         emptyEntries(tableToChange(l1Index), index, most, how, hasBacking);
         operation.emptied = most;

@@ -21,6 +21,9 @@ final class TableCache {
     /** Changed tables may go so far beyond the bound: a checkpoint copies them all. */
     private static final int MOST_CHANGED_BYTES = 512 << 20;
 
+    /** Room for tables that are only looked at. */
+    private static final int LEAST_UNCHANGED = 16;
+
     private static final VarHandle TABLES = MethodHandles.arrayElementVarHandle(L2Table[].class);
     private static final VarHandle L1 = MethodHandles.arrayElementVarHandle(long[].class);
 
@@ -33,7 +36,7 @@ final class TableCache {
     private final List<L2Table> present = new ArrayList<>();
     private int hand;
 
-    /** @param most how many L2 tables are kept in memory, if not more are changed or in use */
+    /** @param most how many L2 tables are kept in memory, if not more are changed */
     TableCache(Layout layout, long[] l1, int most) {
         this.layout = layout;
         this.l1 = l1;
@@ -70,20 +73,23 @@ final class TableCache {
         dirtyL1Pages.set(l1Index * Long.BYTES / layout.pageBytes());
     }
 
-    void put(L2Table table) {
-        while (present.size() >= most && dropOne()) {
-            // down to the bound, if changes allow it
+    /**
+     * Adds a table.
+     *
+     * @param changed how many there are that can not be dropped: the bound is for the others then, so that there is always room to look something up
+     */
+    void put(L2Table table, int changed) {
+        int bound = Math.max(most, changed + LEAST_UNCHANGED);
+        while (present.size() >= bound && dropOne()) {
+            // down to the bound
         }
         present.add(table);
         TABLES.setRelease(tables, table.l1Index, table);
     }
 
-    /** Returns whether there are so many tables that no more may be added before some were written. */
-    boolean isFull() {
-        while (present.size() >= most && dropOne()) {
-            // as above
-        }
-        return present.size() >= mostWithChanges;
+    /** Returns whether so many tables are changed that no other may be before some were written. */
+    boolean isFull(int changed) {
+        return changed >= mostWithChanges;
     }
 
     int most() {

@@ -150,4 +150,68 @@ class FailingStorageTest {
         }
         assertThat(new Qcow2Checker(storage.content(), null).check().errors).isEmpty();
     }
+
+    /** Tables of zeroes need no space until they are written: there can be more of them than may be in memory. */
+    @Test
+    void readsGoOnWhenNoMoreTablesMayBeChangedAndNoneCanBeWritten() throws Exception {
+        int cluster = 512;
+        int reach = cluster / Long.BYTES * cluster;
+        int tables = 120;
+        SparseBytes base = new SparseBytes();
+        base.write((long) tables * reach - 1, new byte[] {1}, 0, 1);
+        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
+        Qcow2Format.create(empty, (long) tables * reach, 9, "base", "raw");
+        RecordingStorage storage = new RecordingStorage(empty.content(), clock, seed, false);
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, base, 16L * cluster, -1))) {
+            TestClient client = harness.client();
+            byte[] data = new byte[cluster];
+            for (int table = 0; table < 20; table++) {
+                data[0] = (byte) table;
+                client.write((long) table * reach, data);
+            }
+            client.flush();
+            storage.failWrites(number -> true);
+
+            BlockStatus last = BlockStatus.OK;
+            for (int table = 20; table < tables && last == BlockStatus.OK; table++) {
+                last = client.call(BlockOp.WRITE_ZEROES, 0, (long) table * reach, reach, new byte[0])
+                        .status();
+            }
+            assertThat(last).isEqualTo(BlockStatus.NO_SPACE);
+            for (int table = 0; table < 20; table++) {
+                assertThat(client.read((long) table * reach, cluster)[0]).isEqualTo((byte) table);
+            }
+
+            storage.failWrites(number -> false);
+            client.call(BlockOp.WRITE_ZEROES, 0, 100L * reach, reach, new byte[0]);
+            client.flush();
+        }
+        assertThat(new Qcow2Checker(storage.content(), base).check().errors).isEmpty();
+    }
+
+    @Test
+    void tablesOfZeroesCountForTheLimit() throws Exception {
+        int cluster = 512;
+        int reach = cluster / Long.BYTES * cluster;
+        int tables = 200;
+        SparseBytes base = new SparseBytes();
+        base.write((long) tables * reach - 1, new byte[] {1}, 0, 1);
+        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
+        Qcow2Format.create(empty, (long) tables * reach, 9, null, null);
+        RecordingStorage storage = new RecordingStorage(empty.content(), clock, seed, false);
+        long limit = 100L * cluster;
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, base, 64 << 10, limit))) {
+            BlockStatus last = BlockStatus.OK;
+            for (int table = 0; table < tables && last == BlockStatus.OK; table++) {
+                last = harness.client()
+                        .call(BlockOp.WRITE_ZEROES, 0, (long) table * reach, reach, new byte[0])
+                        .status();
+            }
+            assertThat(last).isEqualTo(BlockStatus.NO_SPACE);
+            harness.client().flush();
+            assertThat(storage.sizeBytes()).isLessThan(limit + 8L * cluster);
+            assertThat(harness.client().read(0, reach)).containsOnly(0);
+        }
+        assertThat(new Qcow2Checker(storage.content(), base).check().errors).isEmpty();
+    }
 }
