@@ -64,7 +64,7 @@ final class SnapshotTable {
     }
 
     /** Returns how many bytes it has, with those up to the next one. */
-    private long readOne(long at, List<Snapshot> snapshots) throws StageException {
+    private int readOne(long at, List<Snapshot> snapshots) throws StageException {
         ByteBuffer entry = bytes(at, ENTRY_BYTES);
         int idBytes = entry.getShort(12) & LONGEST_TEXT;
         int nameBytes = entry.getShort(14) & LONGEST_TEXT;
