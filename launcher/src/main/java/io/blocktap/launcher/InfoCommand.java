@@ -1,6 +1,7 @@
 package io.blocktap.launcher;
 
 import io.blocktap.launcher.image.ImageInfo;
+import io.blocktap.launcher.image.Snapshot;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.Json;
@@ -89,6 +90,15 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
             out.printf("%s  format     %s%s%n", indent, info.format(), clusters(info));
             out.printf("%s  size       %d bytes%n", indent, info.virtualBytes());
             out.printf("%s  allocated  %d bytes%n", indent, info.allocatedBytes());
+            for (Snapshot snapshot : info.snapshots()) {
+                out.printf(
+                        "%s  snapshot   %s '%s', %s, %s bytes of machine state%n",
+                        indent,
+                        Printable.of(snapshot.id()),
+                        Printable.of(snapshot.name()),
+                        snapshot.date(),
+                        Long.toUnsignedString(snapshot.stateBytes()));
+            }
             String refusal = info.refusal();
             if (refusal != null) {
                 out.printf("%s  refused    %s%n", indent, whole(refusal));

@@ -2,6 +2,7 @@ package io.blocktap.it.support;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.snakeyaml.engine.v2.api.Load;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 
@@ -12,7 +13,12 @@ public final class Json {
     /** Reads an object. */
     @SuppressWarnings("unchecked")
     public static Map<String, Object> object(String text) {
-        return (Map<String, Object>) new Load(LoadSettings.builder().build()).loadFromString(text);
+        return (Map<String, Object>) any(text);
+    }
+
+    /** Reads a value of any kind: objects are maps, arrays are lists. */
+    public static Object any(String text) {
+        return Objects.requireNonNull(new Load(LoadSettings.builder().build()).loadFromString(text));
     }
 
     /** Returns a member that is a list of objects. */

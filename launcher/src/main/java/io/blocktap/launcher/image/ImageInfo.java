@@ -25,10 +25,17 @@ import org.jspecify.annotations.Nullable;
  * @param header null if it is raw
  * @param virtualBytes the size of the disk; of a qcow2 image without what is no whole sector at its end, as QEMU has it
  * @param allocatedBytes what it takes on its file system
+ * @param snapshots those inside it
  */
-public record ImageInfo(String name, @Nullable Qcow2Header header, long virtualBytes, long allocatedBytes) {
+public record ImageInfo(
+        String name, @Nullable Qcow2Header header, long virtualBytes, long allocatedBytes, List<Snapshot> snapshots) {
     private static final int DEEPEST = 200;
     private static final int SECTOR_BYTES = 512;
+
+    /** Copies the list. */
+    public ImageInfo {
+        snapshots = List.copyOf(snapshots);
+    }
 
     /** Whether a file is qcow2. */
     private interface Format {
@@ -94,11 +101,11 @@ public record ImageInfo(String name, @Nullable Qcow2Header header, long virtualB
         try (HeaderFile open = HeaderFile.open(file)) {
             long allocated = open.allocatedBytes();
             if (!format.isQcow2(open)) {
-                return new ImageInfo(name, null, open.sizeBytes(), allocated);
+                return new ImageInfo(name, null, open.sizeBytes(), allocated, List.of());
             }
             Qcow2Header header = Qcow2Header.read(open);
             long odd = header.sizeBytes() % SECTOR_BYTES;
-            return new ImageInfo(name, header, header.sizeBytes() - odd, allocated);
+            return new ImageInfo(name, header, header.sizeBytes() - odd, allocated, SnapshotTable.read(open, header));
         } catch (NoSuchFileException e) {
             throw new StageException(file + " does not exist", e);
         } catch (IOException e) {
@@ -135,6 +142,9 @@ public record ImageInfo(String name, @Nullable Qcow2Header header, long virtualB
     /** Returns all of it under the names that {@code qemu-img info --output=json} uses. */
     public Map<String, Object> fields() {
         Map<String, Object> fields = new LinkedHashMap<>();
+        if (!snapshots.isEmpty()) {
+            fields.put("snapshots", snapshots.stream().map(Snapshot::fields).toList());
+        }
         // To QEMU a raw file's last sector is whole.
         fields.put("virtual-size", virtualBytes + (-virtualBytes & SECTOR_BYTES - 1));
         fields.put("filename", name);

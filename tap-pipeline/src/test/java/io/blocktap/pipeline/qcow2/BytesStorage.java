@@ -6,7 +6,7 @@ import io.blocktap.pipeline.Verdict;
 import java.nio.ByteBuffer;
 
 /** An image's storage in memory, for what waits. */
-final class BytesStorage implements ImageStorage {
+class BytesStorage implements ImageStorage {
     static final String NAME = "bytes.qcow2";
 
     private final SparseBytes content;
