@@ -35,8 +35,6 @@ import picocli.CommandLine.Spec;
             "  blocktap info --json --backing-chain overlay.qcow2"
         })
 final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
-    private static final int PART_CHARS = 50;
-
     @Spec
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
@@ -75,7 +73,7 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
                 print(out, file);
             }
         } catch (StageException e) {
-            throw new FailedException("info: " + whole(String.valueOf(e.getMessage())), e);
+            throw new FailedException("info: " + Printable.whole(String.valueOf(e.getMessage())), e);
         }
         out.flush();
         return 0;
@@ -101,7 +99,7 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
             }
             String refusal = info.refusal();
             if (refusal != null) {
-                out.printf("%s  refused    %s%n", indent, whole(refusal));
+                out.printf("%s  refused    %s%n", indent, Printable.whole(refusal));
             }
             if (info.header() != null && info.header().backingFile() != null) {
                 out.printf(
@@ -111,15 +109,6 @@ final class InfoCommand implements Callable<Integer>, CommonOptions.Holder {
             }
             out.flush();
         }
-    }
-
-    /** Returns a text as {@link Printable} has it, without a cut. */
-    private static String whole(String text) {
-        StringBuilder shown = new StringBuilder();
-        for (int from = 0; from < text.length(); from += PART_CHARS) {
-            shown.append(Printable.of(text.substring(from, Math.min(text.length(), from + PART_CHARS))));
-        }
-        return shown.toString();
     }
 
     private static String clusters(ImageInfo info) {

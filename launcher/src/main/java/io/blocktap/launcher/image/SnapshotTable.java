@@ -2,7 +2,7 @@ package io.blocktap.launcher.image;
 
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.StageException;
-import io.blocktap.pipeline.qcow2.ImageStorage;
+import io.blocktap.pipeline.qcow2.ImageSource;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -27,10 +27,10 @@ final class SnapshotTable {
     private static final int LONGEST_TEXT = 0xffff;
     private static final int ICOUNT_IN_EXTRA = 16;
 
-    private final ImageStorage image;
+    private final ImageSource image;
     private final ByteBuffer buffer = ByteBuffer.allocateDirect(MOST_EXTRA_BYTES + 2 * LONGEST_TEXT);
 
-    private SnapshotTable(ImageStorage image) {
+    private SnapshotTable(ImageSource image) {
         this.image = image;
     }
 
@@ -39,7 +39,7 @@ final class SnapshotTable {
      *
      * @throws StageException if it can not be right
      */
-    static List<Snapshot> read(ImageStorage image, Qcow2Header header) throws StageException {
+    static List<Snapshot> read(ImageSource image, Qcow2Header header) throws StageException {
         return header.snapshots() == 0 ? List.of() : new SnapshotTable(image).read(header);
     }
 

@@ -4,7 +4,6 @@ import io.blocktap.pipeline.BlockStatus;
 import io.netty.util.collection.LongObjectHashMap;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -19,16 +18,16 @@ import org.jspecify.annotations.Nullable;
 final class ImageMap {
     /** So many changes at most are kept before a checkpoint is made that nobody has asked for. */
     private static final int MANY_CHANGES = 1 << 14;
+    /** The same of tables, of which half of those in memory are enough, too: a checkpoint copies them while others wait. */
+    private static final int MANY_TABLE_BYTES = 16 << 20;
     /** So many entries at most are changed at a time. */
     private static final int STEP_ENTRIES = 1 << 13;
 
     private final Layout layout;
     private final TableCache tables;
     private final HostSpace space;
-    private final @Nullable OwnClusters own;
-    private final long endAtOpen;
-    /** Tables that were read once, or made, since the image was opened: their entries have become ours, and may have what was the image's own before. */
-    private final BitSet known = new BitSet();
+    private final TableVetting vetting;
+    private final int manyTables;
 
     private final Reclamation reclamation;
     private final MapWorker worker;
@@ -45,13 +44,13 @@ final class ImageMap {
 
     /** @param own clusters that no table's entry may have; null if nothing is written */
     ImageMap(Layout layout, TableCache tables, HostSpace space, @Nullable OwnClusters own, MapWorker worker) {
-        this.own = own;
         this.layout = layout;
         this.tables = tables;
         this.space = space;
         this.worker = worker;
         this.reclamation = new Reclamation(worker, this::reclaimOn);
-        this.endAtOpen = space.end();
+        this.manyTables = Math.min(tables.most() / 2, MANY_TABLE_BYTES >> layout.clusterBits());
+        this.vetting = new TableVetting(layout, own, space.end());
     }
 
     // ---- without the monitor
@@ -113,28 +112,18 @@ final class ImageMap {
 
     /** A table has been read. Returns how many of its entries are bad. On a worker. */
     int loaded(int l1Index, long hostOffset, ByteBuffer content) {
-        long[] entries = new long[layout.l2Entries()];
-        long end;
-        OwnClusters forbidden;
+        TableVetting.Limits limits;
         synchronized (this) {
-            end = known.get(l1Index) ? space.end() : endAtOpen;
-            forbidden = known.get(l1Index) ? null : own;
+            limits = vetting.limits(l1Index, space.end());
         }
-        int bad = 0;
-        for (int i = 0; i < entries.length; i++) {
-            long entry = content.getLong(i * Long.BYTES);
-            if (entry != Entry.UNALLOCATED && isBad(entry, end, forbidden)) {
-                entry = TableCache.BAD;
-                bad++;
-            }
-            entries[i] = entry;
-        }
+        long[] entries = new long[layout.l2Entries()];
+        int bad = vetting.read(content, entries, limits);
         L2Table table = new L2Table(l1Index, hostOffset, entries);
         table.hasBadEntries = bad > 0;
         Operation waiting;
         synchronized (this) {
             tables.put(table, changedTables());
-            known.set(l1Index);
+            vetting.knows(l1Index);
             waiting = takeLoaders(l1Index);
         }
         Waiters.wake(waiting, BlockStatus.OK);
@@ -152,34 +141,6 @@ final class ImageMap {
     private @Nullable Operation takeLoaders(int l1Index) {
         Waiters waiters = loading.remove(l1Index);
         return waiters == null ? null : waiters.takeAll();
-    }
-
-    private boolean isBad(long entry, long endCluster, @Nullable OwnClusters forbidden) {
-        if (Entry.isCompressed(entry)) {
-            return (entry & Entry.COPIED) != 0 || isBadCompressed(entry, endCluster, forbidden);
-        }
-        long host = Entry.host(entry);
-        return (entry & Entry.RESERVED) != 0
-                || layout.offsetInCluster(host) != 0
-                || layout.cluster(host) >= endCluster
-                || host == 0 && (entry & Entry.COPIED) != 0
-                || host != 0 && forbidden != null && forbidden.contains(layout.cluster(host));
-    }
-
-    /** The end of what is compressed may lie behind the end: it is told in whole sectors, which the file need not fill. */
-    private boolean isBadCompressed(long entry, long endCluster, @Nullable OwnClusters forbidden) {
-        long offset = CompressedExtent.offset(entry, layout);
-        long first = layout.cluster(offset);
-        long last = layout.cluster(offset + CompressedExtent.length(entry, layout) - 1);
-        if (first >= endCluster) {
-            return true;
-        }
-        for (long cluster = first; forbidden != null && cluster <= last; cluster++) {
-            if (forbidden.contains(cluster)) {
-                return true;
-            }
-        }
-        return false;
     }
 
     // ---- writes
@@ -270,7 +231,7 @@ final class ImageMap {
         changes.used.add(host, 1);
         if (table == null) {
             table = new L2Table(l1Index, layout.startOf(host), new long[layout.l2Entries()]);
-            known.set(l1Index);
+            vetting.knows(l1Index);
             tables.put(table, changedTables());
         } else {
             changes.dropped.add(layout.cluster(table.hostOffset), 1);
@@ -337,7 +298,7 @@ final class ImageMap {
     }
 
     private void checkpointIfMany() {
-        if (dirtyTables.size() > tables.most() / 2 || changes.size() > MANY_CHANGES) {
+        if (dirtyTables.size() > manyTables || changes.size() > MANY_CHANGES) {
             askForCheckpoint();
         }
     }
@@ -425,9 +386,7 @@ final class ImageMap {
                 end = table.dirtyPages.nextClearBit(page);
                 ByteBuffer into = l2.stage(
                         table, table.hostOffset + (long) page * layout.pageBytes(), (end - page) * layout.pageBytes());
-                for (int i = page * words; i < end * words; i++) {
-                    into.putLong(table.get(i));
-                }
+                table.copyTo(into, page * words, (end - page) * words);
             }
         }
         tables.stageL1(l1, l1OffsetBytes);

@@ -2,6 +2,7 @@ package io.blocktap.pipeline.qcow2;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
 import java.util.BitSet;
 
 /**
@@ -38,6 +39,12 @@ final class L2Table {
 
     void set(int index, long entry) {
         ENTRIES.setRelease(entries, index, entry);
+    }
+
+    /** Copies entries, in the file's order of bytes; moves the buffer's position. */
+    void copyTo(ByteBuffer into, int first, int count) {
+        into.asLongBuffer().put(entries, first, count);
+        into.position(into.position() + count * Long.BYTES);
     }
 
     int length() {

@@ -25,11 +25,16 @@ final class Operation implements Runnable {
     private static final Logger LOG = LoggerFactory.getLogger(Operation.class);
 
     /** Kinds of transfers: the request's own data, in a place that an epoch protects or not ... */
-    private static final int PLAIN = 0;
+    static final int PLAIN = 0;
     /** ... a cluster's former content, into a buffer of an allocation ... */
-    private static final int FILL = 1;
+    static final int FILL = 1;
     /** ... data into clusters of an allocation. */
-    private static final int ALLOCATED = 2;
+    static final int ALLOCATED = 2;
+
+    /** So many transfers at most are in flight: a write of many pieces does not take all there is. */
+    private static final int MOST_TRANSFERS = 64;
+    /** After so many steps others on the loop have their turn. */
+    private static final int MOST_STEPS = 128;
 
     private static final int KIND_BITS = 2;
     private static final int NO_EPOCH = 2;
@@ -57,6 +62,8 @@ final class Operation implements Runnable {
     private volatile BlockStatus wokenBy = BlockStatus.OK;
     private boolean isWalking;
     private boolean isWaiting;
+    /** There are as many transfers as may be. */
+    private boolean isPaused;
     /** Something was changed that a durable write of the data alone does not make durable. */
     private boolean needsFlush;
 
@@ -84,13 +91,20 @@ final class Operation implements Runnable {
 
     private void walk(Qcow2Engine itsEngine, BlockRequest itsRequest) {
         isWalking = true;
+        isPaused = false;
         try {
-            while (status == BlockStatus.OK && at < end && !isWaiting) {
+            for (int step = 0; status == BlockStatus.OK && at < end && !isWaiting && !isPaused; step++) {
+                if (step == MOST_STEPS) {
+                    isWaiting = true;
+                    wake(BlockStatus.OK);
+                    break;
+                }
                 switch (itsRequest.op()) {
                     case READ -> read(itsEngine, itsRequest);
                     case WRITE -> write(itsEngine, itsRequest);
                     default -> empty(itsEngine, itsRequest);
                 }
+                isPaused = outstanding >= MOST_TRANSFERS;
             }
         } catch (RuntimeException | OutOfMemoryError e) {
             LOG.error("{}: {} failed; it is answered with an I/O error", itsEngine.name(), itsRequest, e);
@@ -129,7 +143,7 @@ final class Operation implements Runnable {
         }
     }
 
-    private void fail(BlockStatus with) {
+    void fail(BlockStatus with) {
         if (status == BlockStatus.OK) {
             status = with;
         }
@@ -214,7 +228,8 @@ final class Operation implements Runnable {
         }
         to = Math.min(to, itsEngine.backingSizeBytes());
         at = to;
-        readBelow(itsEngine, itsRequest, from, piece(itsRequest, from, to), PLAIN, NO_EPOCH);
+        itsEngine.readBelow(
+                newTransfer(itsRequest, BlockOp.READ, 0, from, piece(itsRequest, from, to), PLAIN, NO_EPOCH));
     }
 
     /** Returns where the run ends of clusters that lie in the file as in the disk, one after another. */
@@ -261,147 +276,26 @@ final class Operation implements Runnable {
             return;
         }
         map.leave(epoch);
-        int index = freeAllocation();
-        Allocation allocation = allocations.get(index);
+        Allocation allocation = freeAllocation();
         if (isDone(map.allocate(this, cluster, layout.cluster(end - 1), allocation), itsEngine)) {
             allocation.isInUse = true;
             needsFlush = true;
-            fillAndWrite(itsEngine, itsRequest, allocation, index);
+            allocation.from = from;
+            allocation.to = Math.min(end, layout.startOf(allocation.firstCluster + allocation.clusters));
+            at = allocation.to;
+            allocation.write(this, itsEngine, itsRequest);
         }
     }
 
-    private int freeAllocation() {
+    private Allocation freeAllocation() {
         for (int i = 0; i < allocations.size(); i++) {
             if (!allocations.get(i).isInUse) {
-                return i;
+                return allocations.get(i);
             }
         }
-        allocations.add(new Allocation());
-        return allocations.size() - 1;
-    }
-
-    private void fillAndWrite(Qcow2Engine itsEngine, BlockRequest itsRequest, Allocation allocation, int index) {
-        Layout layout = itsEngine.layout();
-        long first = allocation.firstCluster;
-        long last = first + allocation.clusters - 1;
-        allocation.from = at;
-        allocation.to = Math.min(end, layout.startOf(last + 1));
-        allocation.hasFailed = false;
-        allocation.transfers = 1;
-        at = allocation.to;
-        boolean isHeadPart = allocation.from > layout.startOf(first);
-        boolean isTailPart = allocation.to < layout.startOf(last + 1);
-        boolean areRestsZero = allocation.isFresh
-                && (!isHeadPart || itsEngine.readsAsZeroes(allocation.firstEntry, layout.startOf(first)))
-                && (!isTailPart
-                        || allocation.to == layout.sizeBytes()
-                        || itsEngine.readsAsZeroes(allocation.lastEntry, layout.startOf(last)));
-        try {
-            long whole = allocation.from;
-            long wholeEnd = allocation.to;
-            if (!areRestsZero && (isHeadPart || isTailPart && first == last)) {
-                whole = Math.min(allocation.to, layout.startOf(first + 1));
-                fill(itsEngine, itsRequest, allocation, index, false);
-            }
-            if (!areRestsZero && isTailPart && first < last) {
-                wholeEnd = layout.startOf(last);
-                fill(itsEngine, itsRequest, allocation, index, true);
-            }
-            if (whole < wholeEnd) {
-                writeAllocated(
-                        itsEngine,
-                        itsRequest,
-                        allocation,
-                        index,
-                        layout.startOf(allocation.firstHost) + whole - layout.startOf(first),
-                        piece(itsRequest, whole, wholeEnd));
-            }
-        } catch (RuntimeException | OutOfMemoryError e) {
-            LOG.error("{}: {} failed; it is answered with an I/O error", itsEngine.name(), itsRequest, e);
-            allocation.hasFailed = true;
-            fail(BlockStatus.IO_ERROR);
-        }
-        endTransfer(itsEngine, allocation);
-    }
-
-    /** Has a buffer filled with what a cluster was before. */
-    private void fill(
-            Qcow2Engine itsEngine, BlockRequest itsRequest, Allocation allocation, int index, boolean isTail) {
-        Layout layout = itsEngine.layout();
-        long cluster = isTail ? allocation.firstCluster + allocation.clusters - 1 : allocation.firstCluster;
-        long entry = isTail ? allocation.lastEntry : allocation.firstEntry;
-        long start = layout.startOf(cluster);
-        ByteBuf buffer = newBuffer(itsRequest, layout.clusterBytes());
-        if (isTail) {
-            allocation.tail = buffer;
-        } else {
-            allocation.head = buffer;
-        }
-        int bits = 2 * index + (isTail ? 1 : 0);
-        if (itsEngine.readsAsZeroes(entry, start)) {
-            buffer.setZero(0, layout.clusterBytes());
-            writeFilled(itsEngine, itsRequest, allocation, index, isTail);
-            return;
-        }
-        allocation.transfers++;
-        if (Entry.isUnallocated(entry)) {
-            int length = (int)
-                    Math.min(layout.clusterBytes(), Math.min(layout.sizeBytes(), itsEngine.backingSizeBytes()) - start);
-            if (length < layout.clusterBytes()) {
-                buffer.setZero(length, layout.clusterBytes() - length);
-            }
-            ByteBuf into = length < layout.clusterBytes() ? buffer.retainedSlice(0, length) : buffer.retain();
-            readBelow(itsEngine, itsRequest, start, into, FILL, bits);
-        } else if (Entry.isCompressed(entry)) {
-            BlockRequest own = newTransfer(itsRequest, BlockOp.READ, 0, start, buffer.retain(), FILL, bits);
-            own.withCookie(entry, own.tapBits());
-            itsRequest.stream().submitTo(itsEngine.inflater(), own);
-        } else {
-            transfer(itsRequest, BlockOp.READ, 0, itsEngine.storage(), Entry.host(entry), buffer.retain(), FILL, bits);
-        }
-    }
-
-    /** The buffer has what the cluster was before: what is written comes over it. */
-    private void writeFilled(
-            Qcow2Engine itsEngine, BlockRequest itsRequest, Allocation allocation, int index, boolean isTail) {
-        Layout layout = itsEngine.layout();
-        int place = isTail ? allocation.clusters - 1 : 0;
-        long start = layout.startOf(allocation.firstCluster + place);
-        ByteBuf buffer = java.util.Objects.requireNonNull(isTail ? allocation.tail : allocation.head);
-        long from = Math.max(start, allocation.from);
-        long to = Math.min(start + layout.clusterBytes(), allocation.to);
-        if (itsRequest.op() == BlockOp.WRITE) {
-            buffer.setBytes((int) (from - start), itsRequest.data(), (int) (from - itsRequest.offsetBytes()), (int)
-                    (to - from));
-        } else {
-            buffer.setZero((int) (from - start), (int) (to - from));
-        }
-        writeAllocated(
-                itsEngine,
-                itsRequest,
-                allocation,
-                index,
-                layout.startOf(allocation.firstHost + place),
-                buffer.retain());
-    }
-
-    private void writeAllocated(
-            Qcow2Engine itsEngine, BlockRequest itsRequest, Allocation allocation, int index, long host, ByteBuf data) {
-        allocation.transfers++;
-        transfer(itsRequest, BlockOp.WRITE, 0, itsEngine.storage(), host, data, ALLOCATED, index);
-    }
-
-    private void endTransfer(Qcow2Engine itsEngine, Allocation allocation) {
-        if (--allocation.transfers > 0) {
-            return;
-        }
-        allocation.releaseBuffers();
-        if (allocation.hasFailed) {
-            itsEngine.map().abort(allocation);
-        } else {
-            itsEngine.map().link(allocation);
-        }
-        allocation.isInUse = false;
+        Allocation made = new Allocation(allocations.size());
+        allocations.add(made);
+        return made;
     }
 
     // ---- zeroes, discards
@@ -456,7 +350,7 @@ final class Operation implements Runnable {
     }
 
     /** Returns the request's data of a range of the disk, or zeroes if it has none, owned by the caller. */
-    private ByteBuf piece(BlockRequest itsRequest, long from, long to) {
+    ByteBuf piece(BlockRequest itsRequest, long from, long to) {
         int length = (int) (to - from);
         if (itsRequest.op() == BlockOp.WRITE_ZEROES) {
             return newBuffer(itsRequest, length).setZero(0, length);
@@ -468,7 +362,7 @@ final class Operation implements Runnable {
     }
 
     /** Bounded by the requests in flight: two clusters each. The loop's own buffers if it has some left. */
-    private static ByteBuf newBuffer(BlockRequest itsRequest, int length) {
+    static ByteBuf newBuffer(BlockRequest itsRequest, int length) {
         ByteBuf buffer = itsRequest.stream().memory().tryAllocate(length);
         return buffer == null ? PooledByteBufAllocator.DEFAULT.directBuffer(length, length) : buffer;
     }
@@ -485,19 +379,21 @@ final class Operation implements Runnable {
         itsRequest.stream().submitTo(target, newTransfer(itsRequest, op, flags, offset, data, kind, bits));
     }
 
-    private BlockRequest newTransfer(
+    /** Makes a request that is to be submitted in any case: it counts from now on. Takes the data over, and the epoch of plain ones. */
+    BlockRequest newTransfer(
             BlockRequest itsRequest, BlockOp op, int flags, long offset, ByteBuf data, int kind, int bits) {
+        BlockRequest own;
+        try {
+            own = itsRequest.stream().newRequestBelow(itsRequest, Qcow2Engine.TRANSFERS);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            data.release();
+            if (kind == PLAIN && bits != NO_EPOCH) {
+                java.util.Objects.requireNonNull(engine).map().leave(bits);
+            }
+            throw e;
+        }
         outstanding++;
-        return itsRequest.stream()
-                .newRequestBelow(itsRequest, Qcow2Engine.TRANSFERS)
-                .describe(op, flags, offset, data.capacity())
-                .withData(data)
-                .withCookie(0, kind | bits << KIND_BITS);
-    }
-
-    private void readBelow(
-            Qcow2Engine itsEngine, BlockRequest itsRequest, long offset, ByteBuf data, int kind, int bits) {
-        itsEngine.readBelow(newTransfer(itsRequest, BlockOp.READ, 0, offset, data, kind, bits));
+        return own.describe(op, flags, offset, data.capacity()).withData(data).withCookie(0, kind | bits << KIND_BITS);
     }
 
     /** A transfer has ended. */
@@ -515,19 +411,9 @@ final class Operation implements Runnable {
             fail(how);
         }
         switch (own.tapBits() & (1 << KIND_BITS) - 1) {
-            case FILL -> {
-                Allocation allocation = allocations.get(bits / 2);
-                allocation.hasFailed |= how != BlockStatus.OK;
-                if (!allocation.hasFailed) {
-                    writeFilled(itsEngine, itsRequest, allocation, bits / 2, bits % 2 == 1);
-                }
-                endTransfer(itsEngine, allocation);
-            }
-            case ALLOCATED -> {
-                Allocation allocation = allocations.get(bits);
-                allocation.hasFailed |= how != BlockStatus.OK;
-                endTransfer(itsEngine, allocation);
-            }
+            case FILL ->
+                allocations.get(bits / 2).filled(this, itsEngine, itsRequest, bits % 2 == 1, how == BlockStatus.OK);
+            case ALLOCATED -> allocations.get(bits).transferEnded(itsEngine, how == BlockStatus.OK);
             default -> {
                 if (bits != NO_EPOCH) {
                     itsEngine.map().leave(bits);
@@ -535,7 +421,11 @@ final class Operation implements Runnable {
             }
         }
         outstanding--;
-        finishIfDone(itsEngine, itsRequest);
+        if (isPaused && !isWalking && outstanding <= MOST_TRANSFERS / 2) {
+            walk(itsEngine, itsRequest);
+        } else {
+            finishIfDone(itsEngine, itsRequest);
+        }
     }
 
     private void finishIfDone(Qcow2Engine itsEngine, BlockRequest itsRequest) {

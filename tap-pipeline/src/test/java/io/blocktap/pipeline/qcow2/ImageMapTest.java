@@ -29,7 +29,7 @@ class ImageMapTest {
     void whoFindsAClusterThatIsNotStableIsToldOfChanges() throws Exception {
         CompletableFuture<Integer> reader = CompletableFuture.supplyAsync(this::countUntold);
 
-        Allocation allocation = new Allocation();
+        Allocation allocation = new Allocation(0);
         StagedWrites l2 = new StagedWrites();
         StagedWrites l1 = new StagedWrites();
         for (int cluster = 0; cluster < CLUSTERS; cluster++) {

@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongPredicate;
@@ -44,6 +45,8 @@ final class RecordingStorage implements ImageStorage {
     /** Says of each write, counted from 1, whether it fails for want of space. */
     private volatile LongPredicate writeFails = number -> false;
 
+    private final AtomicInteger inFlight = new AtomicInteger();
+    private final AtomicInteger mostInFlight = new AtomicInteger();
     private volatile boolean syncFails;
     private long writes;
     /** Completed with the next request of an event loop, which is not answered until {@link #answer}. */
@@ -77,6 +80,11 @@ final class RecordingStorage implements ImageStorage {
         answers.execute(() -> held.complete(transfer(held)));
     }
 
+    /** Returns how many transfers were in flight at most, of those that are answered late. */
+    int mostInFlight() {
+        return mostInFlight.get();
+    }
+
     synchronized List<Event> events() {
         return new ArrayList<>(events);
     }
@@ -105,6 +113,7 @@ final class RecordingStorage implements ImageStorage {
         if (!isLate) {
             return request.respond(transfer(request));
         }
+        mostInFlight.accumulateAndGet(inFlight.incrementAndGet(), Math::max);
         int turns = nextRandom(4);
         answers.execute(() -> answerAfter(request, turns));
         return Verdict.STOLEN;
@@ -119,7 +128,9 @@ final class RecordingStorage implements ImageStorage {
             answers.execute(() -> answerAfter(request, turns - 1));
             return;
         }
-        request.complete(transfer(request));
+        BlockStatus status = transfer(request);
+        inFlight.decrementAndGet();
+        request.complete(status);
     }
 
     private BlockStatus transfer(BlockRequest request) {
