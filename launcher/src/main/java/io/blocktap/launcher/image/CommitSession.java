@@ -14,6 +14,7 @@ import io.blocktap.pipeline.file.FileEngine;
 import io.blocktap.pipeline.qcow2.BackingFormat;
 import io.blocktap.pipeline.qcow2.BackingName;
 import io.blocktap.pipeline.qcow2.FileStorage;
+import io.blocktap.pipeline.qcow2.HeaderFile;
 import io.blocktap.pipeline.qcow2.OwnContent;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
 import io.netty.channel.EventLoop;
@@ -58,6 +59,9 @@ public final class CommitSession implements AutoCloseable {
                         + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F "
                         + header.backingFormat() + " " + file);
             }
+            if (isQcow2) {
+                requireQcow2(file, header, base);
+            }
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(
                     "base", base.toString(), List.of(new DiskOpener.Unopened("base", new BaseStage(base, isQcow2))));
@@ -67,6 +71,14 @@ public final class CommitSession implements AutoCloseable {
             workers.close();
             loops.close();
             throw e;
+        }
+    }
+
+    private static void requireQcow2(Path file, Qcow2Header header, Path base) throws StageException {
+        try (HeaderFile open = HeaderFile.open(base)) {
+            BackingFormat.isQcow2(file, header, base, open.isQcow2());
+        } catch (IOException e) {
+            throw new StageException(base + " can not be read: " + e.getMessage(), e);
         }
     }
 
