@@ -80,11 +80,7 @@ public final class SerialLane {
         for (int round = 0; round < ROUNDS; round++) {
             BlockRequest newestFirst = (BlockRequest) INBOX.getAndSet(this, null);
             if (newestFirst == null) {
-                // In this order: who submits after the last look finds it unscheduled.
-                scheduled.set(false);
-                if (inbox != null) {
-                    schedule();
-                }
+                endOrGoOn();
                 return;
             }
             BlockRequest oldestFirst = reversed(newestFirst);
@@ -94,7 +90,15 @@ public final class SerialLane {
                 doForAll(oldestFirst);
             }
         }
-        pool.execute(run);
+        endOrGoOn();
+    }
+
+    /** In this order: who submits after the look finds it unscheduled. The pool is not asked for without need: when all is answered it may be closed. */
+    private void endOrGoOn() {
+        scheduled.set(false);
+        if (inbox != null) {
+            schedule();
+        }
     }
 
     private static BlockRequest reversed(BlockRequest newestFirst) {

@@ -56,6 +56,9 @@ public final class CommitSession implements AutoCloseable {
                         + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F "
                         + header.backingFormat() + " " + file);
             }
+            if (isQcow2) {
+                requireQcow2(file, header, base);
+            }
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(
                     "base", base.toString(), List.of(new DiskOpener.Unopened("base", new BaseStage(base, isQcow2))));
@@ -65,6 +68,14 @@ public final class CommitSession implements AutoCloseable {
             workers.close();
             loops.close();
             throw e;
+        }
+    }
+
+    private static void requireQcow2(Path file, Qcow2Header header, Path base) throws StageException {
+        try (HeaderFile open = HeaderFile.open(base)) {
+            BackingFormat.isQcow2(file, header, base, open.isQcow2());
+        } catch (IOException e) {
+            throw new StageException(base + " can not be read: " + e.getMessage(), e);
         }
     }
 
