@@ -58,7 +58,10 @@ public final class Qcow2Chain implements AutoCloseable {
     }
 
     private Qcow2Engine openImage(Path path, boolean isReadOnly) throws StageException {
-        ImageStorage storage = openFile(path, isReadOnly);
+        return openImage(path, openFile(path, isReadOnly), isReadOnly);
+    }
+
+    private Qcow2Engine openImage(Path path, ImageStorage storage, boolean isReadOnly) throws StageException {
         boolean isOpen = false;
         try {
             Qcow2Header header = Qcow2Header.read(storage);
@@ -116,33 +119,34 @@ public final class Qcow2Chain implements AutoCloseable {
         }
         Path path = BackingName.resolve(image, name);
         try {
-            return openBacking(path, header.backingFormat());
+            FileStorage storage = openFile(path, true);
+            if (isQcow2(image, header, path, storage)) {
+                Qcow2Engine engine = openImage(path, storage, true);
+                return new ImageBacking(engine::start, engine.sizeBytes());
+            }
+            opened.add(0, storage);
+            return new ImageBacking(storage, storage.sizeBytes());
         } catch (StageException e) {
-            throw new StageException(e.getMessage() + " (it is the backing file of " + image + ")", e);
+            throw BackingName.in(image, e);
         }
     }
 
-    private Backing openBacking(Path path, @Nullable String format) throws StageException {
-        if ("qcow2".equals(format)) {
-            Qcow2Engine engine = openImage(path, true);
-            return new ImageBacking(engine::start, engine.sizeBytes());
-        }
-        if (format != null && !format.equals("raw")) {
-            throw new StageException(
-                    path + " is of format " + format + "; raw and qcow2 are known, and qemu-img convert makes one");
-        }
-        FileStorage storage = openFile(path, true);
-        opened.add(0, storage);
-        if (format == null) {
+    private static boolean isQcow2(Path image, Qcow2Header header, Path backing, FileStorage storage)
+            throws StageException {
+        boolean isOpen = false;
+        try {
             ByteBuffer start = ByteBuffer.allocateDirect(Integer.BYTES);
-            Qcow2Header.readAt(storage, start, 0);
-            if (Qcow2Header.isQcow2(start)) {
-                throw new StageException(path
-                        + " looks like qcow2, and what is based on it does not say whether it is; if so: qemu-img rebase -u -b "
-                        + path + " -F qcow2 IMAGE");
+            if (!"raw".equals(header.backingFormat())) {
+                Qcow2Header.readAt(storage, start, 0);
+            }
+            boolean isQcow2 = BackingFormat.isQcow2(image, header, backing, Qcow2Header.isQcow2(start));
+            isOpen = true;
+            return isQcow2;
+        } finally {
+            if (!isOpen) {
+                storage.close();
             }
         }
-        return new ImageBacking(storage, storage.sizeBytes());
     }
 
     /** Returns the image itself. */
