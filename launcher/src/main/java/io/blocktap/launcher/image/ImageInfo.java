@@ -104,8 +104,7 @@ public record ImageInfo(
                 return new ImageInfo(name, null, open.sizeBytes(), allocated, List.of());
             }
             Qcow2Header header = Qcow2Header.read(open);
-            long odd = header.sizeBytes() % SECTOR_BYTES;
-            return new ImageInfo(name, header, header.sizeBytes() - odd, allocated, SnapshotTable.read(open, header));
+            return new ImageInfo(name, header, header.sizeBytes(), allocated, SnapshotTable.read(open, header));
         } catch (NoSuchFileException e) {
             throw new StageException(file + " does not exist", e);
         } catch (IOException e) {

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param version 2 or 3
  * @param clusterBits a cluster has {@code 1 << clusterBits} bytes
- * @param sizeBytes the disk's size
+ * @param sizeBytes the disk's size, in whole sectors: what the header has beyond is no part of the disk, as with QEMU
  * @param backingFile the name of what is below, as it stands there; null if there is nothing
  * @param backingFormat the format of what is below; null if it is not told
  * @param isEncrypted whether the data are encrypted
@@ -72,6 +72,7 @@ public record Qcow2Header(
     static final int VERSION_3_BYTES = 104;
     static final int LONGEST_BACKING_FILE = 1023;
 
+    private static final int SECTOR_BYTES = 512;
     private static final int AUTOCLEAR_OFFSET = 88;
     private static final int MOST_L1_BYTES = 32 << 20;
     private static final int MOST_REFCOUNT_TABLE_BYTES = 8 << 20;
@@ -163,7 +164,7 @@ public record Qcow2Header(
             return new Qcow2Header(
                     version,
                     clusterBits,
-                    sizeBytes,
+                    sizeBytes & -SECTOR_BYTES,
                     backingFile,
                     backingFormat,
                     crypt != 0,

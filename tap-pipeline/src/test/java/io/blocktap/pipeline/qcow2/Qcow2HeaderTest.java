@@ -67,6 +67,23 @@ class Qcow2HeaderTest {
         header.requireUsable("i.qcow2", true);
     }
 
+    /** QEMU makes no table for it. */
+    @Test
+    void anImageOfSizeZeroNeedsNoTable() throws StageException {
+        put(24, 8, 0);
+        put(36, 4, 0);
+        put(40, 8, 0);
+
+        assertThat(read().sizeBytes()).isZero();
+    }
+
+    @Test
+    void aDiskIsOfWholeSectors() throws StageException {
+        put(24, 8, SIZE - 1);
+
+        assertThat(read().sizeBytes()).isEqualTo(SIZE - 512);
+    }
+
     // ---- one field that is wrong
 
     @ParameterizedTest
