@@ -70,8 +70,8 @@ final class CommitCommand implements Callable<Integer>, CommonOptions.Holder {
             throw new FailedException("commit: interrupted; nothing is lost, run it again to go on", e);
         }
         if (!result.isDone()) {
-            throw new FailedException(
-                    "commit: stopped by " + signal.get() + "; nothing is lost, run it again to go on");
+            throw new FailedException("commit: stopped by " + signal.get() + " after " + result.copiedBytes()
+                    + " bytes; nothing is lost, run it again to go on");
         }
         PrintWriter out = spec.commandLine().getOut();
         if (json) {

@@ -14,6 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.function.BooleanSupplier;
 import java.util.function.DoubleConsumer;
+import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -60,7 +61,7 @@ final class OverlayCommit {
      * Does it.
      *
      * @param progress told of the fraction that is done
-     * @param isStopped whether to end after this part
+     * @param isStopped whether to end soon: what was copied until then is taken out of the overlay, and what was not is left for the next time
      * @return whether it is all done
      */
     boolean run(DoubleConsumer progress, BooleanSupplier isStopped) throws IOException, InterruptedException {
@@ -68,15 +69,14 @@ final class OverlayCommit {
         long at = 0;
         while (at < size && !isStopped.getAsBoolean()) {
             List<Range> part = new ArrayList<>();
-            at = nextPart(at, part, size);
+            long end = nextPart(at, part, size);
+            at = part.isEmpty() ? end : copy(part, end, done -> progress.accept((double) done / size), isStopped);
+            long copied = at;
+            part.removeIf(range -> range.start() >= copied);
             if (!part.isEmpty()) {
-                copy(part, isStopped);
-                if (isStopped.getAsBoolean()) {
-                    return false; // nothing of this part was taken out
-                }
                 await(base::flush);
                 for (Range range : part) {
-                    await(() -> overlay.discard(range.start(), range.end() - range.start()));
+                    await(() -> overlay.discard(range.start(), Math.min(copied, range.end()) - range.start()));
                 }
                 await(overlay::flush);
             }
@@ -115,12 +115,20 @@ final class OverlayCommit {
         }
     }
 
-    private void copy(List<Range> part, BooleanSupplier isStopped) throws IOException, InterruptedException {
+    /** Copies ranges one after another. Returns up to where: the given end if that is all. */
+    private long copy(List<Range> part, long partEnd, LongConsumer progress, BooleanSupplier isStopped)
+            throws IOException, InterruptedException {
+        long until = partEnd;
         ArrayDeque<CompletableFuture<?>> inFlight = new ArrayDeque<>();
         try {
             for (Range range : part) {
                 long at = range.start();
-                while (at < range.end() && !isStopped.getAsBoolean()) {
+                while (at < range.end() && until == partEnd) {
+                    if (isStopped.getAsBoolean()) {
+                        until = at;
+                        break;
+                    }
+                    progress.accept(at);
                     if (inFlight.size() == COPIES_IN_FLIGHT) {
                         get(inFlight.remove());
                     }
@@ -133,6 +141,7 @@ final class OverlayCommit {
             while (!inFlight.isEmpty()) {
                 get(inFlight.remove());
             }
+            return until;
         } finally {
             for (CompletableFuture<?> each : inFlight) {
                 each.handle((done, failed) -> null).join(); // their buffers must be back before the loop ends
