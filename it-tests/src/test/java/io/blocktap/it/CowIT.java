@@ -427,6 +427,13 @@ final class CowIT {
         assertThat(TestData.sha256(base)).isEqualTo(before);
     }
 
+    @Test
+    void anOverlayIsNotItsOwnBase() {
+        String before = TestData.sha256(base);
+        assertThat(refused("cow:" + base, "image:" + base).err()).contains("overlay of itself");
+        assertThat(TestData.sha256(base)).isEqualTo(before);
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"cluster-size=3K", "limit=1G"})
     void optionsThatCanNotBeAreRefused(String option) {

@@ -55,6 +55,9 @@ final class OverlayOpener {
                     "what is below has " + base.sizeBytes() + " bytes, and a qcow2 image is of whole sectors of "
                             + SECTOR_BYTES + "; make it longer: truncate -s %512 FILE");
         }
+        if (!config.isInMemory()) {
+            requireAnotherFile();
+        }
         FileStorage storage = config.isInMemory() ? inMemory() : inFile();
         boolean isOpen = false;
         try {
@@ -73,6 +76,19 @@ final class OverlayOpener {
             if (!isOpen) {
                 storage.close();
             }
+        }
+    }
+
+    /** Else it would be said to be in use, which it is: by what is below. */
+    private void requireAnotherFile() throws StageException {
+        Path below = baseFile;
+        try {
+            if (below != null && Files.exists(config.overlay()) && Files.isSameFile(config.overlay(), below)) {
+                throw new StageException(
+                        config.overlay() + " can not be the overlay of itself; name another file, which will be made");
+            }
+        } catch (IOException e) {
+            LOG.debug("{} can not be compared with {}", config.overlay(), below, e);
         }
     }
 

@@ -13,10 +13,15 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.Verdict;
 import io.blocktap.pipeline.file.BlockFile;
 import io.blocktap.pipeline.file.FileEngine;
+import io.blocktap.pipeline.qcow2.Qcow2Header;
+import io.blocktap.transport.sys.Libc;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A raw file or block device (blkimg of 2005, and the blkaio that never worked). Byte N of the disk is byte N of the file; how it gets there is {@link FileEngine}'s. If the file grows, so does
@@ -25,6 +30,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: hooks on any number of loops.
  */
 final class ImageTerminator implements Stage, RequestHook, ImageStage {
+    private static final Logger LOG = LoggerFactory.getLogger(ImageTerminator.class);
     private static final int PHYSICAL_BLOCK_BYTES = 4096;
 
     private final ImageConfig config;
@@ -62,6 +68,7 @@ final class ImageTerminator implements Stage, RequestHook, ImageStage {
             engine = new FileEngine(file, config.io(), context.workers());
             sizeBytes = file.sizeBytes();
             Geometry geometry = geometry(file);
+            warnOfQcow2(context, file);
             if (config.createBytes() < 0) {
                 growth = new GrowthWatch(context, file, bytes -> sizeBytes = bytes, GrowthWatch.PERIOD_MILLIS);
             }
@@ -69,6 +76,20 @@ final class ImageTerminator implements Stage, RequestHook, ImageStage {
         } catch (StageException e) {
             file.close();
             throw new StageException(context.label() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** It may be meant: a guest may keep an image on its raw disk. So the content decides nothing. */
+    private void warnOfQcow2(StageContext context, BlockFile file) {
+        ByteBuffer start = ByteBuffer.allocateDirect(Integer.BYTES);
+        if (file.sizeBytes() >= Integer.BYTES
+                && file.read(file.cachedFd(), Libc.addressOf(start), Integer.BYTES, 0) == BlockStatus.OK
+                && Qcow2Header.isQcow2(start)) {
+            LOG.warn(
+                    "[{}] {} begins as a qcow2 image does, and its bytes are served as they are; the disk in it is served by qcow2:{}",
+                    context.label(),
+                    config.file(),
+                    config.file());
         }
     }
 
