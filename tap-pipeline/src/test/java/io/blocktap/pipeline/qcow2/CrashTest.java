@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,12 +30,15 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CrashTest {
     private static final int ROUNDS = Integer.getInteger("blocktap.crash.rounds", 1);
     private static final int QEMU_SAMPLES = 6;
+    private static final Path QEMU_IMG = Path.of("/usr/bin/qemu-img");
 
     @TempDir
     private Path directory;
 
     private final AtomicLong clock = new AtomicLong();
     private final AtomicLong tags = new AtomicLong();
+    /** What the images' snapshot has to have, if they have one. */
+    private byte @Nullable [] snapshot;
 
     @ParameterizedTest
     @CsvSource({
@@ -58,13 +62,66 @@ class CrashTest {
         }
     }
 
+    /** Tables and clusters of a snapshot have two users: none of them changes, and none is forgotten. */
+    @ParameterizedTest
+    @CsvSource({"9, 262144, 3, true", "12, 524288, 1, false"})
+    void whereverItEndsASnapshotIsWhatItWas(int clusterBits, int size, int clients, boolean isLate) throws Exception {
+        Assumptions.assumeTrue(Files.isExecutable(QEMU_IMG), "no qemu-img, which makes the snapshot");
+        for (int round = 0; round < ROUNDS; round++) {
+            long seed = Long.getLong("blocktap.crash.seed", System.nanoTime()) + round;
+            try {
+                SparseBytes start = withSnapshot(clusterBits, size, seed);
+                byte[] content = new Qcow2Checker(start, null).content();
+                long[] startTags = new long[size / TaggedHistory.GRANULE_BYTES];
+                for (int i = 0; i < startTags.length; i++) {
+                    startTags[i] = TaggedHistory.tag(content, i);
+                }
+                snapshot = content;
+                workAndCheck(start, null, startTags, clusterBits, clients, isLate, seed);
+            } catch (Throwable t) {
+                throw new AssertionError("seed " + seed + ": " + t.getMessage(), t);
+            }
+        }
+    }
+
+    private SparseBytes withSnapshot(int clusterBits, int size, long seed) throws Exception {
+        RecordingStorage storage = new RecordingStorage(empty(size, clusterBits, false), clock, seed, false);
+        int granules = size / TaggedHistory.GRANULE_BYTES;
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 16L << clusterBits, -1))) {
+            work(harness, new TaggedHistory(clock, new long[granules]), granules, 1 << clusterBits, 1, seed - 1);
+        }
+        Path file = directory.resolve("start.qcow2");
+        SparseBytes image = storage.content();
+        Files.write(file, image.read(0, (int) image.size()));
+        assertThat(qemuImg("snapshot", "-c", "s", file.toString())).isZero();
+        byte[] bytes = Files.readAllBytes(file);
+        SparseBytes start = new SparseBytes();
+        start.write(0, bytes, 0, bytes.length);
+        Qcow2Checker checker = new Qcow2Checker(start, null).check();
+        assertThat(checker.errors).isEmpty();
+        assertThat(checker.leaks).isEmpty();
+        return start;
+    }
+
     private void once(int clusterBits, int size, boolean hasBase, int clients, boolean isLate, long seed)
             throws Exception {
         int granules = size / TaggedHistory.GRANULE_BYTES;
         long[] baseTags = new long[granules];
         SparseBytes base = hasBase ? base(baseTags) : null;
-        TaggedHistory history = new TaggedHistory(clock, baseTags);
-        SparseBytes empty = empty(size, clusterBits, hasBase);
+        workAndCheck(empty(size, clusterBits, hasBase), base, baseTags, clusterBits, clients, isLate, seed);
+    }
+
+    private void workAndCheck(
+            SparseBytes empty,
+            @Nullable SparseBytes base,
+            long[] startTags,
+            int clusterBits,
+            int clients,
+            boolean isLate,
+            long seed)
+            throws Exception {
+        int granules = startTags.length;
+        TaggedHistory history = new TaggedHistory(clock, startTags);
         RecordingStorage storage = new RecordingStorage(empty.copy(), clock, seed, isLate);
         List<Long> quiet = new ArrayList<>();
         try (StageHarness harness =
@@ -139,6 +196,9 @@ class CrashTest {
             SparseBytes lost = images.powerLost();
             check(where + ", power lost again", lost, base, history, time);
             points += 4;
+            if (snapshot != null) {
+                assertThat(new Qcow2Checker(lost, base).snapshot()).as(where).isEqualTo(snapshot);
+            }
             if (count % (events.size() / QEMU_SAMPLES) == 0) {
                 checkByQemu(lost, base);
                 goOn(lost, base, seed);
@@ -196,7 +256,7 @@ class CrashTest {
     // ---- what QEMU says
 
     private void checkByQemu(SparseBytes image, @Nullable SparseBytes base) throws Exception {
-        if (!Files.isExecutable(Path.of("/usr/bin/qemu-img"))) {
+        if (!Files.isExecutable(QEMU_IMG)) {
             return;
         }
         Path file = directory.resolve("crash.qcow2");

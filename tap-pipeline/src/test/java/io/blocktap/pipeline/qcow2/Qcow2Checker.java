@@ -8,7 +8,7 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads a qcow2 image and checks it, with no code of the engine: the simplest way that the format allows. Neither compressed clusters nor snapshots.
+ * Reads a qcow2 image and checks it, with no code of the engine: the simplest way that the format allows. No compressed clusters.
  * Stricter than QEMU in one thing: a count of a cluster behind the end of the file is a leak.
  *
  * <p>Source: QEMU, {@code docs/interop/qcow2.txt}.
@@ -25,6 +25,11 @@ final class Qcow2Checker {
     private final long l1Offset;
     private final long tableOffset;
     private final int tableClusters;
+    /** L1 tables of snapshots, and where they are. */
+    private final Map<Long, long[]> snapshots = new TreeMap<>();
+
+    private long snapshotTableBytes;
+    private final long snapshotTableOffset;
     private final Map<Long, Integer> references = new TreeMap<>();
 
     /** What is wrong: somebody could lose data. */
@@ -50,6 +55,14 @@ final class Qcow2Checker {
         l1 = words(l1Offset, entries);
         tableOffset = header.getLong(48);
         tableClusters = header.getInt(56);
+        snapshotTableOffset = header.getLong(64);
+        for (int i = 0; i < header.getInt(60); i++) {
+            long at = snapshotTableOffset + snapshotTableBytes;
+            ByteBuffer entry = ByteBuffer.wrap(image.read(at, 40));
+            snapshots.put(entry.getLong(0), words(entry.getLong(0), entry.getInt(8)));
+            int length = 40 + entry.getInt(36) + entry.getShort(12) + entry.getShort(14);
+            snapshotTableBytes += length + (-length & 7);
+        }
     }
 
     private long[] words(long offset, int count) {
@@ -71,9 +84,19 @@ final class Qcow2Checker {
         }
         for (int i = 0; i < l1.length; i++) {
             if (l1[i] != 0) {
-                checkTable(i, blocks);
+                copied("L1 entry " + i, l1[i], l1[i] & OFFSET, blocks);
+                checkTable("", i, l1[i], blocks);
             }
         }
+        refer("snapshots", snapshotTableOffset, (snapshotTableBytes + clusterBytes - 1) / clusterBytes);
+        snapshots.forEach((offset, entries) -> {
+            refer("snapshot", offset, (entries.length * 8L + clusterBytes - 1) / clusterBytes);
+            for (int i = 0; i < entries.length; i++) {
+                if (entries[i] != 0) {
+                    checkTable("snapshot: ", i, entries[i], null);
+                }
+            }
+        });
         int perBlock = clusterBytes / 2;
         for (int i = 0; i < blocks.length; i++) {
             if (blocks[i] == 0) {
@@ -96,18 +119,20 @@ final class Qcow2Checker {
         return this;
     }
 
-    private void checkTable(int index, long[] blocks) {
-        long table = l1[index] & OFFSET;
-        refer("L2 " + index, table, 1);
-        copied("L1 entry " + index, l1[index], table, blocks);
+    /** @param blocks null if flags may be old, as a snapshot's are */
+    private void checkTable(String whose, int index, long l1Entry, long @Nullable [] blocks) {
+        long table = l1Entry & OFFSET;
+        refer(whose + "L2 " + index, table, 1);
         long[] entries = words(table, clusterBytes / 8);
         for (int i = 0; i < entries.length; i++) {
             long entry = entries[i];
             if ((entry & 1L << 62) != 0 || (entry & 0x3f00_0000_0000_01feL) != 0) {
                 errors.add("entry " + index + "/" + i + " is " + Long.toHexString(entry));
             } else if ((entry & OFFSET) != 0) {
-                refer("entry " + index + "/" + i, entry & OFFSET, 1);
-                copied("entry " + index + "/" + i, entry, entry & OFFSET, blocks);
+                refer(whose + "entry " + index + "/" + i, entry & OFFSET, 1);
+                if (blocks != null) {
+                    copied("entry " + index + "/" + i, entry, entry & OFFSET, blocks);
+                }
             }
         }
     }
@@ -133,7 +158,7 @@ final class Qcow2Checker {
             errors.add(what + " is at " + offset + ", which is no cluster's start");
         }
         for (long i = 0; i < clusters; i++) {
-            if (references.merge(offset / clusterBytes + i, 1, Integer::sum) > 1) {
+            if (references.merge(offset / clusterBytes + i, 1, Integer::sum) > 1 + snapshots.size()) {
                 errors.add(what + " uses a cluster that something else uses: " + (offset / clusterBytes + i));
             }
         }
@@ -150,11 +175,20 @@ final class Qcow2Checker {
 
     /** Returns what the disk has. */
     byte[] content() {
+        return content(l1);
+    }
+
+    /** Returns what the disk had when its only snapshot was made. */
+    byte[] snapshot() {
+        return content(snapshots.values().iterator().next());
+    }
+
+    private byte[] content(long[] tables) {
         byte[] result = new byte[(int) size];
         for (int at = 0; at < size; at += clusterBytes) {
             int cluster = at / clusterBytes;
             int perTable = clusterBytes / 8;
-            long table = l1[cluster / perTable] & OFFSET;
+            long table = tables[cluster / perTable] & OFFSET;
             long entry = table == 0 ? 0 : words(table + cluster % perTable * 8L, 1)[0];
             int length = (int) Math.min(clusterBytes, size - at);
             byte[] bytes = new byte[length];
