@@ -54,8 +54,10 @@ public final class FileEngine implements AutoCloseable {
         }
     }
 
-    /** What is done on the loop is not longer than this: moving it takes some 100 us. */
-    private static final int INLINE_BYTES = 256 << 10;
+    /** What is read on the loop is not longer than this: moving it takes some 100 us, about as long as the loop needs to send it. */
+    private static final int INLINE_READ_BYTES = 1 << 20;
+    /** What is written on the loop is not longer than this: besides being moved it may need pages. */
+    private static final int INLINE_WRITE_BYTES = 256 << 10;
 
     private final BlockFile file;
     private final WorkerPool workers;
@@ -137,7 +139,7 @@ public final class FileEngine implements AutoCloseable {
     private Verdict startRead(BlockRequest request) {
         ByteBuf data = request.data();
         int length = request.dataLength();
-        if (!isDirect && data.hasMemoryAddress() && length <= INLINE_BYTES) {
+        if (!isDirect && data.hasMemoryAddress() && length <= INLINE_READ_BYTES) {
             if (file.isInMemory()) {
                 return request.respond(transfers.read(request));
             }
@@ -161,7 +163,7 @@ public final class FileEngine implements AutoCloseable {
             // Waits for the device; several at a time share its flushes.
             return submitCached(request, data);
         }
-        if (data.hasMemoryAddress() && length <= INLINE_BYTES) {
+        if (data.hasMemoryAddress() && length <= INLINE_WRITE_BYTES) {
             if (mayWriteOnLoop) {
                 return request.respond(transfers.write(request));
             }
