@@ -4,17 +4,21 @@ import io.blocktap.launcher.server.BlocktapServer;
 import java.io.PrintWriter;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Waits for what ends a server: a signal or its captive command. A signal during the start, which may hang in a file or a name server, ends the
- * process at once; so does a second signal.
+ * process at once; so does a second signal, half a second or more after the first.
  */
 final class ServerLife {
     /** How long the last words of a hard end may take; nobody may be reading the standard error. */
     private static final long LAST_WORDS_MILLIS = 1000;
+
+    /** A signal so soon after the first is the same wish: {@code timeout} and others send one to the process and one to its group. */
+    private static final long ECHO_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
     private enum State {
         STARTING,
@@ -26,6 +30,7 @@ final class ServerLife {
     private final PrintWriter err;
     private final CountDownLatch over = new CountDownLatch(1);
     private State state = State.STARTING;
+    private volatile long endingSince;
     private volatile boolean signalled;
     private volatile @Nullable BlocktapServer server;
     private volatile @Nullable Captive captive;
@@ -74,13 +79,20 @@ final class ServerLife {
                 signalled = true;
                 over.countDown();
             }
-            case ENDING -> endHard(() -> "blocktap: a second " + name + " ends it hard; " + lost());
+            case ENDING -> {
+                if (System.nanoTime() - endingSince > ECHO_NANOS) {
+                    endHard(() -> "blocktap: a second " + name + " ends it hard; " + lost());
+                }
+            }
         }
     }
 
     /** Moves on to the end, and returns where it was. */
     private synchronized State next() {
         State before = state;
+        if (before == State.SERVING) {
+            endingSince = System.nanoTime();
+        }
         state = State.ENDING;
         return before;
     }

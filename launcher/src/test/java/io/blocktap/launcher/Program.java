@@ -45,6 +45,10 @@ final class Program implements AutoCloseable {
         return new Program(process, err);
     }
 
+    boolean isAlive() {
+        return process.isAlive();
+    }
+
     /** Waits for the next line of the standard output; empty at its end. */
     String line() throws IOException {
         String line = out.readLine();

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /** Opens the stages of a chain, from the terminator up, and makes a {@link Disk} of them. On a thread that may wait. */
 public final class DiskOpener {
@@ -60,7 +61,7 @@ public final class DiskOpener {
                                 resizes.of(stage),
                                 backends,
                                 isOnlyRead(stages, i),
-                                opened.isEmpty() ? null : opened.get(0).stage()),
+                                below(opened)),
                         below);
             } catch (Throwable e) {
                 resizes.fail();
@@ -73,6 +74,15 @@ public final class DiskOpener {
         resizes.begin(disk);
         backends.begin(disk);
         return disk;
+    }
+
+    private static @Nullable Stage below(List<Chain.Link> opened) {
+        for (Chain.Link link : opened) {
+            if (!link.stage().isTransparent()) {
+                return link.stage();
+            }
+        }
+        return null;
     }
 
     private static boolean isOnlyRead(List<Unopened> stages, int position) {

@@ -53,6 +53,14 @@ public interface Stage extends AutoCloseable {
         return false;
     }
 
+    /**
+     * Returns whether it only looks: each request goes on below as it came, and the answer comes up as it was, so nobody above can tell that it is there; false unless overridden. {@link StageContext#below}
+     * looks past such stages.
+     */
+    default boolean isTransparent() {
+        return false;
+    }
+
     /** Returns which event loops may call the hooks; {@link Sharing#ONE_LOOP} unless overridden. */
     default Sharing sharing() {
         return Sharing.ONE_LOOP;

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param resizer takes the stage's new size to its disk
  * @param backends takes news of the stage's backend to its disk
  * @param isReadOnly whether a stage above only reads: nothing need be opened for writing
- * @param below the stage below, open; null for a terminator
+ * @param below the next stage below that is not {@linkplain Stage#isTransparent transparent}, open; null for a terminator
  */
 public record StageContext(
         String diskName,

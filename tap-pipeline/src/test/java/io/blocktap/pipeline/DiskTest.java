@@ -55,6 +55,46 @@ final class DiskTest {
         }
     }
 
+    /** Tells what it was told to be below. */
+    private static final class Looker implements Stage {
+        final boolean isTransparent;
+        Stage below;
+
+        Looker(boolean isTransparent) {
+            this.isTransparent = isTransparent;
+        }
+
+        @Override
+        public Geometry open(StageContext context, Geometry belowGeometry) {
+            below = context.below();
+            return belowGeometry;
+        }
+
+        @Override
+        public boolean isTransparent() {
+            return isTransparent;
+        }
+
+        @Override
+        public void close() {
+            // nothing is open
+        }
+    }
+
+    @Test
+    void aStageIsToldOfTheNextOneThatIsNotTransparent() throws Exception {
+        Looker top = new Looker(false);
+        Looker glass = new Looker(true);
+        ReferenceDisk terminator = new ReferenceDisk(SIZE, AT_ONCE);
+        StageHarness.open(top, glass, new Looker(true), terminator).close();
+        assertThat(top.below).isSameAs(terminator);
+        assertThat(glass.below).isSameAs(terminator);
+
+        Looker wall = new Looker(false);
+        StageHarness.open(top, glass, wall, new ReferenceDisk(SIZE, AT_ONCE)).close();
+        assertThat(top.below).isSameAs(wall);
+    }
+
     @Test
     void closesNoStageThatHearsOfADisconnectStill() throws Exception {
         Listener listener = new Listener();

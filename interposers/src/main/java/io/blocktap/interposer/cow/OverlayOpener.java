@@ -98,7 +98,10 @@ final class OverlayOpener {
         if (header.sizeBytes() != base.sizeBytes()) {
             throw new StageException(
                     name + " is an overlay for a disk of " + header.sizeBytes() + " bytes, what is below has "
-                            + base.sizeBytes() + "; give the base that it was made for, or a new overlay");
+                            + base.sizeBytes() + "; give the base that it was made for"
+                            + (header.sizeBytes() < base.sizeBytes()
+                                    ? ", or, if that has grown: qemu-img resize " + name + " " + base.sizeBytes()
+                                    : ", or a new overlay"));
         }
         if (1 << header.clusterBits() < base.minimumIoBytes()) {
             throw new StageException(name + " has clusters of " + (1 << header.clusterBits())
@@ -203,6 +206,12 @@ final class OverlayOpener {
             }
         }
         LOG.info("[{}] made {}, {} bytes", context.label(), overlay, base.sizeBytes());
+        if (baseFile == null) {
+            LOG.warn(
+                    "[{}] {} names no backing file, since what is below is none: where nothing was written, other programs see zeroes in it",
+                    context.label(),
+                    overlay);
+        }
     }
 
     private static void putInPlace(Path draft, Path overlay) throws IOException {

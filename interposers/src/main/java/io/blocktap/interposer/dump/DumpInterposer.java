@@ -71,6 +71,11 @@ public final class DumpInterposer implements Stage, RequestHook, ResponseHook, C
     }
 
     @Override
+    public boolean isTransparent() {
+        return true;
+    }
+
+    @Override
     public Sharing sharing() {
         return Sharing.THREAD_SAFE;
     }

@@ -40,6 +40,11 @@ public final class CountInterposer implements Stage, RequestHook, ResponseHook {
     }
 
     @Override
+    public boolean isTransparent() {
+        return true;
+    }
+
+    @Override
     public Sharing sharing() {
         return Sharing.THREAD_SAFE; // LongAdder is; without this, one event loop serves the whole disk
     }
