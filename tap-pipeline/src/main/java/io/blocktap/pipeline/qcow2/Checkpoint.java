@@ -32,7 +32,6 @@ final class Checkpoint {
             Layout layout,
             ImageMap map,
             Refcounts refcounts,
-            OwnClusters own,
             long l1OffsetBytes,
             long endCluster) {
         this.storage = storage;
@@ -40,7 +39,7 @@ final class Checkpoint {
         this.map = map;
         this.refcounts = refcounts;
         this.l1OffsetBytes = l1OffsetBytes;
-        this.search = new FreeSearch(refcounts, map, own, endCluster);
+        this.search = new FreeSearch(refcounts, map, endCluster);
     }
 
     /** Makes everything stable that was written, and all changes of the map, before the call. */

@@ -10,13 +10,11 @@ package io.blocktap.pipeline.qcow2;
 final class FreeSearch {
     private final Refcounts refcounts;
     private final ImageMap map;
-    private final OwnClusters own;
     private final long endCluster;
     private long nextBlock;
     private volatile boolean hasEnded;
 
-    FreeSearch(Refcounts refcounts, ImageMap map, OwnClusters own, long endCluster) {
-        this.own = own;
+    FreeSearch(Refcounts refcounts, ImageMap map, long endCluster) {
         this.refcounts = refcounts;
         this.map = map;
         this.endCluster = endCluster;
@@ -35,7 +33,7 @@ final class FreeSearch {
         }
         ExtentList found = new ExtentList();
         try {
-            refcounts.findFree(nextBlock, endCluster, own, found);
+            refcounts.findFree(nextBlock, endCluster, found);
         } catch (ImageException e) {
             hasEnded = true;
             return false;

@@ -71,10 +71,12 @@ public final class Qcow2Engine implements AutoCloseable {
                 : options.limitBytes() >> layout.clusterBits();
         long[] l1 = readL1();
         OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
+        if (refcounts != null && own != null) {
+            refcounts.guard(header, own);
+        }
         this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
-        this.checkpoint = refcounts == null || own == null
-                ? null
-                : new Checkpoint(storage, layout, map, refcounts, own, header.l1Offset(), fileEnd);
+        this.checkpoint =
+                refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header.l1Offset(), fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);
     }
 

@@ -1,11 +1,14 @@
 package io.blocktap.pipeline.qcow2;
 
 import io.blocktap.pipeline.BlockStatus;
+import io.blocktap.pipeline.StageException;
 import java.nio.ByteBuffer;
 import java.util.BitSet;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,6 +48,10 @@ final class Refcounts {
     private ExtentList owed = new ExtentList();
 
     private long writtenBytes;
+    /** Clusters that the image had for itself when it was opened ... */
+    private OwnClusters own = OwnClusters.NONE;
+    /** ... and those of them that it has not any more. */
+    private final Set<Long> given = new HashSet<>();
     /** Of a block that was dropped, for the next one. */
     private @Nullable ByteBuffer spare;
 
@@ -76,6 +83,41 @@ final class Refcounts {
         table = new long[bytes.capacity() / Long.BYTES];
         bytes.clear().asLongBuffer().get(table);
         checkTable();
+    }
+
+    /**
+     * Has the image's own clusters looked after from now on. A count of 0 for one of them means that the counts are damaged; then others may be free by mistake as well, and would be overwritten. Those of the
+     * header and the large tables are looked at now, those of L2 tables and blocks when their part of the file is.
+     *
+     * @throws StageException if one has no count, in words for the user
+     */
+    void guard(Qcow2Header header, OwnClusters itsOwn) throws StageException, ImageException {
+        own = itsOwn;
+        requireCounted("header", 0, 1);
+        requireCounted(
+                "L1 table",
+                layout.cluster(header.l1Offset()),
+                layout.clustersFor((long) header.l1Entries() * Long.BYTES));
+        requireCounted("refcount table", layout.cluster(tableOffset), header.refcountTableClusters());
+    }
+
+    private void requireCounted(String what, long first, long clusters) throws StageException, ImageException {
+        for (long cluster = first; cluster < first + clusters; cluster++) {
+            long index = blockOf(cluster);
+            Block block = index < table.length ? block((int) index) : null;
+            if (block == null || count(block.content, (int) (cluster & clustersABlock() - 1)) == 0) {
+                throw new StageException(storage.name() + ": its refcounts say that cluster " + cluster
+                        + " is free, which has its " + what
+                        + "; they are damaged, and writes would destroy data. Make a copy, then: qemu-img check -r all "
+                        + storage.name());
+            }
+        }
+    }
+
+    /** Returns what is to be thrown if a part of the file has clusters of the image's own which nothing counts. */
+    private ImageException damaged(long cluster) {
+        return badTable("the refcounts say that cluster " + cluster
+                + " is free, which has one of its tables: they are damaged");
     }
 
     /** Each block is a whole cluster of the file, and stands for one part of it. */
@@ -163,14 +205,17 @@ final class Refcounts {
     /**
      * Adds the clusters without users in one block's part of the file to a list.
      *
-     * @param own not free, whatever the counts say
+     * @throws ImageException also if the counts are damaged; then nothing of what was added is to be used
      */
-    void findFree(long blockIndex, long endCluster, OwnClusters own, ExtentList into) throws ImageException {
+    void findFree(long blockIndex, long endCluster, ExtentList into) throws ImageException {
         long first = blockIndex << blockBits();
         long end = Math.min(endCluster, first + clustersABlock());
         Block block = blockIndex < table.length ? block((int) blockIndex) : null;
         for (long cluster = first; block != null && cluster < end; cluster++) {
-            if (count(block.content, (int) (cluster - first)) == 0 && !own.contains(cluster)) {
+            if (count(block.content, (int) (cluster - first)) == 0) {
+                if (own.contains(cluster) && !given.contains(cluster)) {
+                    throw damaged(cluster);
+                }
                 into.add(cluster, 1);
             }
         }
@@ -225,6 +270,9 @@ final class Refcounts {
             return false;
         }
         setCount(block, inBlock, former - 1);
+        if (former == 1 && own.contains(cluster)) {
+            given.add(cluster);
+        }
         return former == 1;
     }
 
@@ -299,6 +347,10 @@ final class Refcounts {
         Block present = block((int) index);
         if (present != null) {
             return present;
+        }
+        long uncounted = own.firstIn(index << blockBits(), index + 1 << blockBits());
+        if (uncounted >= 0) {
+            throw damaged(uncounted);
         }
         long host = map.takeForTable();
         Block made = new Block(layout.startOf(host), ByteBuffer.allocateDirect(layout.clusterBytes()));

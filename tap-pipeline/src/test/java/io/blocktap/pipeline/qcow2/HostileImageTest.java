@@ -86,6 +86,43 @@ class HostileImageTest {
         assertThat(checker.leaks).hasSize(1);
     }
 
+    /** Free clusters would be those with the disk's data. */
+    @Test
+    void anImageWhoseCountsAreGoneIsRefused() throws Exception {
+        SparseBytes emptied = written(9);
+        emptied.write(longAt(emptied, longAt(emptied, 48)), new byte[512], 0, 512);
+        assertThat(refusal(emptied)).contains("cluster 0 is free, which has its header", "qemu-img check -r all");
+
+        SparseBytes forgotten = written(9);
+        setLong(forgotten, longAt(forgotten, 48), 0);
+        assertThat(refusal(forgotten)).contains("cluster 0 is free");
+    }
+
+    /** The data's counts are gone with the table's, so none of what is said to be free is believed. */
+    @Test
+    void nothingIsTakenAsFreeWhereATableIsSaidToBe() throws Exception {
+        SparseBytes image = written(9);
+        byte[] before = new Qcow2Checker(image, null).content();
+        long l2 = Entry.host(longAt(image, longAt(image, 40)));
+        long block = longAt(image, longAt(image, 48));
+        for (long cluster = l2 / 512; cluster < Math.min(256, image.size() / 512); cluster++) {
+            image.write(block + cluster * 2, new byte[2], 0, 2);
+        }
+        RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))) {
+            for (int at = 512; at < SIZE; at += 3 * 512) {
+                byte[] data = TaggedHistory.bytes(4, at);
+                harness.client().call(BlockOp.WRITE, 0, at, data.length, data);
+                harness.client().call(BlockOp.FLUSH, 0, 0);
+            }
+            for (int at = 0; at < SIZE; at += 3 * 512) {
+                assertThat(harness.client().read(at, 512))
+                        .isEqualTo(java.util.Arrays.copyOfRange(before, at, at + 512));
+            }
+            TestClient.await(harness.drain());
+        }
+    }
+
     private static String refusal(SparseBytes image) {
         RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
         StageException refused = org.junit.jupiter.api.Assertions.assertThrows(
