@@ -42,6 +42,12 @@ public final class Main {
         int code = FAILED;
         try {
             code = run(writer(System.out), writer(System.err), arguments);
+            // A server goes on without its output; a command's is what it is for.
+            if (code == OK && System.out.checkError() && !List.of(arguments).contains("serve")) {
+                System.err.println(
+                        "blocktap: the output can not be written: its file system is full, or nobody reads it");
+                code = FAILED;
+            }
         } catch (Throwable e) {
             // Before a command was found, or while its failure was told.
             System.err.println("blocktap: " + e);

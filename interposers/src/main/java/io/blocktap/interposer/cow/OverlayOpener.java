@@ -1,5 +1,6 @@
 package io.blocktap.interposer.cow;
 
+import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.Geometry;
 import io.blocktap.pipeline.ImageStage;
 import io.blocktap.pipeline.StageContext;
@@ -15,6 +16,7 @@ import io.blocktap.transport.sys.Fd;
 import io.blocktap.transport.sys.Libc;
 import io.blocktap.transport.sys.NativeException;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -61,6 +63,7 @@ final class OverlayOpener {
         FileStorage storage = config.isInMemory() ? inMemory() : inFile();
         boolean isOpen = false;
         try {
+            requireQcow2(storage);
             Qcow2Header header = Qcow2Header.read(storage);
             header.requireUsable(storage.name(), true);
             check(header, storage.name());
@@ -89,6 +92,14 @@ final class OverlayOpener {
             }
         } catch (IOException e) {
             LOG.debug("{} can not be compared with {}", config.overlay(), below, e);
+        }
+    }
+
+    private static void requireQcow2(FileStorage storage) throws StageException {
+        ByteBuffer start = ByteBuffer.allocateDirect(Integer.BYTES);
+        if (storage.read(start, 0) == BlockStatus.OK && !Qcow2Header.isQcow2(start.clear())) {
+            throw new StageException(storage.name()
+                    + " is not a qcow2 image, and so no overlay; give a name that does not exist, and it is made");
         }
     }
 

@@ -49,6 +49,11 @@ public final class CommitSession implements AutoCloseable {
                         file
                                 + " has no backing file to write into; if it is an overlay for something that is not a file, copy it by nbdcopy through a server instead");
             }
+            if (header.snapshots() > 0) {
+                throw new StageException(file + " has " + header.snapshots()
+                        + " internal snapshots, which would change with what is below; make files of them (qemu-img convert -l NAME), then delete them: qemu-img snapshot -d NAME "
+                        + file);
+            }
             base = BackingName.resolve(file, name);
             boolean isQcow2 = BackingFormat.isQcow2(file, header, base);
             if (!Files.exists(base)) {

@@ -91,7 +91,10 @@ final class DiskClient {
             throw new IllegalStateException("answered twice: " + request);
         }
         if (response.status() != BlockStatus.OK) {
-            future.completeExceptionally(new IOException(disk.label() + ": " + request + ": " + response.status()));
+            String what = response.status() == BlockStatus.NO_SPACE
+                    ? "no space left for " + disk.description()
+                    : disk.description() + ": " + request + ": " + response.status();
+            future.completeExceptionally(new IOException(what));
         } else {
             future.complete(request.op() == BlockOp.READ ? request.takeData() : null);
         }
