@@ -4,10 +4,13 @@ import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.Suggestions;
 import io.blocktap.transport.Printable;
+import java.io.IOException;
 import java.io.OutputStreamWriter;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -44,8 +47,9 @@ public final class Main {
             code = run(writer(System.out), writer(System.err), arguments);
             // A server goes on without its output; a command's is what it is for.
             if (code == OK && System.out.checkError() && !List.of(arguments).contains("serve")) {
-                System.err.println(
-                        "blocktap: the output can not be written: its file system is full, or nobody reads it");
+                if (!isPipe("/proc/self/fd/1")) { // whoever has read enough of a pipe knows
+                    System.err.println("blocktap: the output can not be written: it is closed, or its disk is full");
+                }
                 code = FAILED;
             }
         } catch (Throwable e) {
@@ -53,6 +57,14 @@ public final class Main {
             System.err.println("blocktap: " + e);
         } finally {
             System.exit(code);
+        }
+    }
+
+    private static boolean isPipe(String file) {
+        try {
+            return Files.readSymbolicLink(Path.of(file)).toString().startsWith("pipe:");
+        } catch (IOException e) {
+            return false;
         }
     }
 

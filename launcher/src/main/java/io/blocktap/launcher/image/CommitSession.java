@@ -64,6 +64,9 @@ public final class CommitSession implements AutoCloseable {
             if (isQcow2) {
                 requireQcow2(file, header, base);
             }
+            if (!isQcow2) {
+                requireNoQcow2(file);
+            }
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(
                     "base", base.toString(), List.of(new DiskOpener.Unopened("base", new BaseStage(base, isQcow2))));
@@ -113,6 +116,19 @@ public final class CommitSession implements AutoCloseable {
             return Qcow2Header.read(open);
         } catch (IOException e) {
             throw new StageException(file + " can not be read: " + e.getMessage(), e);
+        }
+    }
+
+    /** What is written goes into it byte by byte: an image that was taken for a raw disk would be destroyed. */
+    private void requireNoQcow2(Path file) throws StageException {
+        try (HeaderFile open = HeaderFile.open(base)) {
+            if (open.isQcow2()) {
+                throw new StageException(file + " says that its backing file " + base
+                        + " is raw, and that begins as a qcow2 image, which would be destroyed; if it is the raw disk of a guest all the same, qemu-img commit "
+                        + file + " does it");
+            }
+        } catch (IOException e) {
+            throw new StageException(base + " can not be read: " + e.getMessage(), e);
         }
     }
 

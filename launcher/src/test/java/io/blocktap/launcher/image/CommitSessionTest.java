@@ -1,7 +1,9 @@
 package io.blocktap.launcher.image;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.qcow2.OwnContent;
 import io.blocktap.pipeline.qcow2.TestImages;
 import io.blocktap.pipeline.testkit.StageHarness;
@@ -71,6 +73,21 @@ class CommitSessionTest {
         assertThat(Files.readAllBytes(base)).isEqualTo(expected);
 
         assertThat(commit(Integer.MAX_VALUE - 1)).isEqualTo(new CommitSession.Result(true, 0));
+    }
+
+    /** Somebody has served the file of an image as if it were a disk. */
+    @Test
+    void anImageThatIsRecordedAsARawDiskIsNotDestroyed() throws Exception {
+        Path image = directory.resolve("image.qcow2");
+        TestImages.create(image, SIZE, 16, null, null);
+        byte[] before = Files.readAllBytes(image);
+        Path over = directory.resolve("over.qcow2");
+        TestImages.create(over, 512, 16, image, "raw");
+
+        assertThatThrownBy(() -> CommitSession.open(over))
+                .isInstanceOf(StageException.class)
+                .hasMessageContaining("begins as a qcow2 image");
+        assertThat(Files.readAllBytes(image)).isEqualTo(before);
     }
 
     @Test
