@@ -1,10 +1,10 @@
 package io.blocktap.launcher;
 
 import io.blocktap.launcher.image.ImageInfo;
-import io.blocktap.launcher.image.Snapshot;
 import io.blocktap.pipeline.StageException;
 import io.blocktap.pipeline.config.ConfigException;
 import io.blocktap.pipeline.config.Json;
+import io.blocktap.pipeline.qcow2.Snapshot;
 import io.blocktap.transport.Printable;
 import java.io.PrintWriter;
 import java.nio.file.Path;

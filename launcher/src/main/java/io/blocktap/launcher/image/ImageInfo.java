@@ -5,6 +5,8 @@ import io.blocktap.pipeline.qcow2.BackingFormat;
 import io.blocktap.pipeline.qcow2.BackingName;
 import io.blocktap.pipeline.qcow2.HeaderFile;
 import io.blocktap.pipeline.qcow2.Qcow2Header;
+import io.blocktap.pipeline.qcow2.Snapshot;
+import io.blocktap.pipeline.qcow2.SnapshotTable;
 import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;

@@ -32,14 +32,15 @@ final class Checkpoint {
             Layout layout,
             ImageMap map,
             Refcounts refcounts,
-            long l1OffsetBytes,
+            Qcow2Header header,
             long endCluster) {
         this.storage = storage;
         this.layout = layout;
         this.map = map;
         this.refcounts = refcounts;
-        this.l1OffsetBytes = l1OffsetBytes;
-        this.search = new FreeSearch(refcounts, map, endCluster);
+        this.l1OffsetBytes = header.l1Offset();
+        this.search =
+                new FreeSearch(refcounts, map, endCluster, () -> new CountCheck(storage, layout, header, refcounts));
     }
 
     /** Makes everything stable that was written, and all changes of the map, before the call. */
@@ -57,7 +58,7 @@ final class Checkpoint {
         if (changes == null) {
             BlockStatus status = storage.sync();
             if (hasLeftovers()) {
-                map.freed(drop());
+                map.dropped(drop());
             }
             map.nothingTaken(BlockStatus.OK);
             return status;

@@ -1,21 +1,15 @@
 package io.blocktap.pipeline.qcow2;
 
-import java.util.Map;
-import java.util.TreeMap;
-
 /**
  * Which host clusters can be had: those that were given back, and all behind the end of the file.
  *
  * <p>Threads: under the monitor of the {@link ImageMap}.
  */
 final class HostSpace {
-    /** More runs than these are not kept; they are found again when the image is opened anew. */
-    private static final int MOST_EXTENTS = 1 << 16;
+    /** So many are worth a search in the refcounts no more. */
+    private static final int ENOUGH_CLUSTERS = 1 << 14;
 
-    /** Half of them are worth a search in the refcounts no more. */
-    private static final int ENOUGH_EXTENTS = 1 << 10;
-
-    private final TreeMap<Long, Long> free = new TreeMap<>();
+    private final FreeClusters free = new FreeClusters();
     private final long limitClusters;
     private final long firstEnd;
     private long end;
@@ -24,7 +18,7 @@ final class HostSpace {
 
     /**
      * @param endCluster the first cluster that neither the file nor a refcount reaches
-     * @param limitClusters how many clusters the file may have
+     * @param limitClusters how many clusters the file may have, but for tables
      */
     HostSpace(long endCluster, long limitClusters) {
         this.firstEnd = endCluster;
@@ -38,22 +32,19 @@ final class HostSpace {
      * @return the first one's number, {@link #granted} tells how many; -1 if there is none
      */
     long take(long wanted) {
-        Map.Entry<Long, Long> first = free.firstEntry();
-        if (first != null) {
-            return takeFree(first, wanted);
+        long first = takeFree(0, wanted);
+        if (first >= 0) {
+            return first;
         }
         long room = limitClusters - end;
         return room <= 0 ? -1 : takeAtEnd(Math.min(wanted, room));
     }
 
-    private long takeFree(Map.Entry<Long, Long> extent, long wanted) {
-        free.remove(extent.getKey());
-        granted = Math.min(wanted, extent.getValue());
+    private long takeFree(long least, long wanted) {
+        long first = free.take(least, wanted);
+        granted = free.length();
         isFresh = false;
-        if (granted < extent.getValue()) {
-            free.put(extent.getKey() + granted, extent.getValue() - granted);
-        }
-        return extent.getKey();
+        return first;
     }
 
     /** Takes clusters in a row behind the end, for the image's own tables: beyond the limit if need be. */
@@ -71,13 +62,13 @@ final class HostSpace {
      * <p>Never one from before the first end: an image that lies may have entries for such a cluster in tables that nobody has looked at, and a guest could then write the table.
      */
     long takeForTable() {
-        Map.Entry<Long, Long> extent = free.ceilingEntry(firstEnd);
-        return extent == null ? takeAtEnd(1) : takeFree(extent, 1);
+        long first = takeFree(firstEnd, 1);
+        return first < 0 ? takeAtEnd(1) : first;
     }
 
     /** Returns whether a table can be had within the limit. */
     boolean hasRoomForTable() {
-        return end < limitClusters || free.ceilingKey(firstEnd) != null;
+        return end < limitClusters || free.hasFrom(firstEnd);
     }
 
     /** Returns how many clusters the last {@link #take} has given. */
@@ -90,25 +81,13 @@ final class HostSpace {
         return isFresh;
     }
 
+    /** Clusters can be had again. If free space is in very many pieces some are forgotten; they are found again when the image is opened anew. */
     void giveBack(long first, long count) {
-        long from = first;
-        long length = count;
-        Map.Entry<Long, Long> before = free.lowerEntry(first);
-        if (before != null && before.getKey() + before.getValue() == first) {
-            from = before.getKey();
-            length += before.getValue();
-        }
-        Long after = free.remove(first + count);
-        if (after != null) {
-            length += after;
-        }
-        if (free.size() < MOST_EXTENTS || from != first) {
-            free.put(from, length);
-        }
+        free.add(first, count);
     }
 
     boolean hasEnough() {
-        return free.size() >= ENOUGH_EXTENTS;
+        return free.count() >= ENOUGH_CLUSTERS;
     }
 
     /** Returns the first cluster that was never taken. */

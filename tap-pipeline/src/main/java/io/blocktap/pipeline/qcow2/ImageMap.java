@@ -415,7 +415,7 @@ final class ImageMap {
             unpinWritten();
             hasChanges = !dirtyTables.isEmpty();
             reclamation.expect(false);
-            reclamation.add(freed);
+            reclamation.addDropped(freed);
             waiting = afterCheckpoint.takeAll();
             waitingForSpace = reclamation.takeWaitersIfIdle();
         }
@@ -480,9 +480,14 @@ final class ImageMap {
         return space.takeAtEnd(clusters);
     }
 
-    /** Makes clusters available that have no user, as soon as no transfer can use them any more. */
-    synchronized void freed(ExtentList extents) {
-        reclamation.add(extents);
+    /** Makes clusters available that have lost their last user, as soon as no transfer can use them any more. */
+    synchronized void dropped(ExtentList extents) {
+        reclamation.addDropped(extents);
+    }
+
+    /** Makes clusters available that had no user. */
+    synchronized void found(ExtentList extents) {
+        reclamation.addFound(extents);
     }
 
     synchronized boolean hasFreeEnough() {
@@ -490,14 +495,19 @@ final class ImageMap {
     }
 
     /** What was handed over has been released. */
-    void reclaimed(ExtentList extents) {
+    void reclaimed(Freed freed) {
         Operation waiting;
         synchronized (this) {
-            for (int i = 0; i < extents.size(); i++) {
-                space.giveBack(extents.first(i), extents.length(i));
-            }
+            giveBack(freed.dropped);
+            giveBack(freed.found);
             waiting = reclamation.ended();
         }
         Waiters.wake(waiting, BlockStatus.OK);
+    }
+
+    private void giveBack(ExtentList extents) {
+        for (int i = 0; i < extents.size(); i++) {
+            space.giveBack(extents.first(i), extents.length(i));
+        }
     }
 }

@@ -60,6 +60,11 @@ record Layout(int clusterBits, long sizeBytes) {
         return Math.min(PAGE_BYTES, clusterBytes());
     }
 
+    /** Returns how many host clusters data may take: of what can be told in an entry the second half is left to tables, which have no limit of their own. */
+    long mostHostClusters() {
+        return 1L << Entry.OFFSET_BITS - 1 - clusterBits;
+    }
+
     long clustersFor(long bytes) {
         return (bytes + clusterBytes() - 1) >>> clusterBits;
     }

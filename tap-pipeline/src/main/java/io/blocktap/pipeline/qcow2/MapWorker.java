@@ -8,6 +8,6 @@ interface MapWorker {
     /** Has a checkpoint made soon. */
     void checkpoint();
 
-    /** Has the storage of clusters that nobody uses any more given back, and then {@link ImageMap#reclaimed} called. */
-    void reclaim(ExtentList extents);
+    /** Has the storage of clusters given back that were dropped, and then {@link ImageMap#reclaimed} called. */
+    void reclaim(Freed freed);
 }

@@ -66,17 +66,20 @@ public final class Qcow2Engine implements AutoCloseable {
                 options.isReadOnly() ? null : new Refcounts(header, layout, storage, Math.max(16, tables / 4));
         long fileEnd = layout.clustersFor(storage.sizeBytes());
         long end = refcounts == null ? Long.MAX_VALUE >> layout.clusterBits() : refcounts.end(fileEnd);
-        long limit = options.limitBytes() < 0
-                ? 1L << Entry.OFFSET_BITS - layout.clusterBits()
-                : options.limitBytes() >> layout.clusterBits();
+        if (refcounts != null && end > layout.mostHostClusters()) {
+            throw new StageException(storage.name() + " has " + storage.sizeBytes() + " bytes; an image may have "
+                    + layout.startOf(layout.mostHostClusters())
+                    + " to be written, so read-only is the way to serve it");
+        }
+        long limit =
+                options.limitBytes() < 0 ? layout.mostHostClusters() : options.limitBytes() >> layout.clusterBits();
         long[] l1 = readL1();
         OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
         if (refcounts != null && own != null) {
             refcounts.guard(header, own);
         }
         this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
-        this.checkpoint =
-                refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header.l1Offset(), fileEnd);
+        this.checkpoint = refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header, fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);
     }
 
@@ -96,13 +99,13 @@ public final class Qcow2Engine implements AutoCloseable {
             Qcow2Options options)
             throws StageException {
         try {
+            Qcow2Engine engine = new Qcow2Engine(storage, header, backing, workers, options);
             if (!options.isReadOnly() && header.autoclearFeatures() != 0) {
                 LOG.warn(
                         "{} has data that only some programs keep right when it is written (bitmaps, for example); they are marked as not valid any more",
                         storage.name());
                 header.writeWithoutAutoclear(storage);
             }
-            Qcow2Engine engine = new Qcow2Engine(storage, header, backing, workers, options);
             engine.searchFree();
             return engine;
         } catch (ImageException e) {
@@ -335,6 +338,11 @@ public final class Qcow2Engine implements AutoCloseable {
         }
     }
 
+    /** Returns whether free clusters are being looked for. */
+    boolean isSearching() {
+        return isSearching.get();
+    }
+
     /** A block of refcounts at a time, so that flushes get their turn. */
     private void searchOn() {
         if (checkpoint != null && checkpoint.searchFree()) {
@@ -377,12 +385,13 @@ public final class Qcow2Engine implements AutoCloseable {
         }
 
         @Override
-        public void reclaim(ExtentList extents) {
+        public void reclaim(Freed freed) {
             background.execute(() -> {
-                for (int i = 0; i < extents.size(); i++) {
-                    storage.discard(layout.startOf(extents.first(i)), layout.startOf(extents.length(i)));
+                ExtentList dropped = freed.dropped;
+                for (int i = 0; i < dropped.size(); i++) {
+                    storage.discard(layout.startOf(dropped.first(i)), layout.startOf(dropped.length(i)));
                 }
-                map.reclaimed(extents);
+                map.reclaimed(freed);
             });
         }
     }

@@ -3,7 +3,7 @@ package io.blocktap.pipeline.qcow2;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What becomes of host clusters that have no user any more: they wait until no transfer can be under way that looked them up before, their storage is given back, and they can be had again.
+ * What becomes of host clusters that have no user any more: they wait until no transfer can be under way that looked them up before, the storage of those that were dropped is given back, and they can be had again.
  *
  * <p>Threads: {@link #enter} and {@link #leave} any; the rest under the monitor of the {@link ImageMap}.
  */
@@ -11,8 +11,8 @@ final class Reclamation {
     private final IoEpochs epochs;
     private final MapWorker worker;
     private final Waiters waiters = new Waiters();
-    private ExtentList unmapped = new ExtentList();
-    private @Nullable ExtentList emptying;
+    private Freed unmapped = new Freed();
+    private @Nullable Freed emptying;
     private int emptyingSlot;
     private int handedOver;
     private boolean isMoreExpected;
@@ -39,8 +39,14 @@ final class Reclamation {
     }
 
     /** Takes clusters that have no user, and no place in the map any more. */
-    void add(ExtentList freed) {
-        unmapped.addAll(freed);
+    void addDropped(ExtentList dropped) {
+        unmapped.dropped.addAll(dropped);
+        goOn();
+    }
+
+    /** Takes clusters that had no user. One of them may just have been dropped all the same, with a transfer still under way. */
+    void addFound(ExtentList found) {
+        unmapped.found.addAll(found);
         goOn();
     }
 
@@ -59,7 +65,7 @@ final class Reclamation {
                 return;
             }
             emptying = unmapped;
-            unmapped = new ExtentList();
+            unmapped = new Freed();
             emptyingSlot = epochs.turn();
         }
     }

@@ -31,6 +31,7 @@ final class Refcounts {
 
     private static final int HEADER_FIELD_BYTES = 12;
     private static final long OFFSET_MASK = ~0x1ffL;
+    private static final int LOGGED_UNCOUNTED = 5;
     /** So many bytes of blocks may count clusters behind the end of the file: who was killed leaves some, more is made up. */
     private static final int MOST_BYTES_BEHIND_END = 64 << 20;
 
@@ -48,6 +49,7 @@ final class Refcounts {
     private ExtentList owed = new ExtentList();
 
     private long writtenBytes;
+    private long uncounted;
     /** Clusters that the image had for itself when it was opened ... */
     private OwnClusters own = OwnClusters.NONE;
     /** ... and those of them that it has not any more. */
@@ -101,11 +103,16 @@ final class Refcounts {
         requireCounted("refcount table", layout.cluster(tableOffset), header.refcountTableClusters());
     }
 
+    /** Returns whether a host cluster is counted. */
+    boolean hasUsers(long cluster) throws ImageException {
+        long index = blockOf(cluster);
+        Block block = index < table.length ? block((int) index) : null;
+        return block != null && count(block.content, (int) (cluster & clustersABlock() - 1)) != 0;
+    }
+
     private void requireCounted(String what, long first, long clusters) throws StageException, ImageException {
         for (long cluster = first; cluster < first + clusters; cluster++) {
-            long index = blockOf(cluster);
-            Block block = index < table.length ? block((int) index) : null;
-            if (block == null || count(block.content, (int) (cluster & clustersABlock() - 1)) == 0) {
+            if (!hasUsers(cluster)) {
                 throw new StageException(storage.name() + ": its refcounts say that cluster " + cluster
                         + " is free, which has its " + what
                         + "; they are damaged, and writes would destroy data. Make a copy, then: qemu-img check -r all "
@@ -177,7 +184,7 @@ final class Refcounts {
             if (table[i] == 0) {
                 continue;
             }
-            if (left-- == 0 || i >= 1L << Entry.OFFSET_BITS - layout.clusterBits() - blockBits()) {
+            if (left-- == 0 || i >= layout.mostHostClusters() >> blockBits()) {
                 throw badTable("the refcounts go on far behind the end of the file");
             }
             ImageException.check(storage.read(content.clear(), table[i]));
@@ -263,10 +270,13 @@ final class Refcounts {
         int inBlock = (int) (cluster & clustersABlock() - 1);
         long former = block == null ? 0 : count(block.content, inBlock);
         if (block == null || former == 0) {
-            LOG.error(
-                    "{}: host cluster {} was in use and has no refcount; qemu-img check tells more",
-                    storage.name(),
-                    cluster);
+            if (++uncounted <= LOGGED_UNCOUNTED || uncounted % 1000 == 0) {
+                LOG.error(
+                        "{}: host cluster {} was in use and has no refcount; qemu-img check tells more ({} were so)",
+                        storage.name(),
+                        cluster,
+                        uncounted);
+            }
             return false;
         }
         setCount(block, inBlock, former - 1);

@@ -42,6 +42,11 @@ final class EngineStage implements Stage, RequestHook {
         return request.respond(BlockStatus.OK);
     }
 
+    /** Returns whether the engine looks for free clusters. */
+    boolean isSearching() {
+        return Objects.requireNonNull(engine).isSearching();
+    }
+
     @Override
     public Sharing sharing() {
         return Sharing.THREAD_SAFE;

@@ -77,7 +77,7 @@ class ImageMapTest {
         }
 
         @Override
-        public void reclaim(ExtentList extents) {
+        public void reclaim(Freed freed) {
             throw new AssertionError("nothing is dropped");
         }
     }

@@ -1,16 +1,14 @@
-package io.blocktap.launcher.image;
+package io.blocktap.pipeline.qcow2;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.blocktap.pipeline.StageException;
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
@@ -55,10 +53,11 @@ class SnapshotTableTest {
         image.putInt(60, image.getInt(60) + 1);
     }
 
-    private List<Snapshot> read() throws IOException, StageException {
-        Path file = directory.resolve("image.qcow2");
-        Files.write(file, Arrays.copyOf(image.array(), next + CLUSTER));
-        return ImageInfo.of(file.toString(), new HashSet<>()).snapshots();
+    private List<Snapshot> read() throws StageException {
+        SparseBytes content = new SparseBytes();
+        content.write(0, image.array(), 0, next + CLUSTER);
+        ImageStorage storage = new BytesStorage(content);
+        return SnapshotTable.read(storage, Qcow2Header.read(storage));
     }
 
     @Test
@@ -72,16 +71,16 @@ class SnapshotTableTest {
         long date = 4_000_000_000L;
         assertThat(read())
                 .containsExactly(
-                        new Snapshot("1", "old", 0xffff_ffffL, date, 999_999_999, 5, -1),
-                        new Snapshot("2", "äöü \u2028", 1L << 33, date, 999_999_999, 3_000_000_005L, -1),
-                        new Snapshot("", "", 0, date, 999_999_999, -1, -1),
-                        new Snapshot("a b", "n", 0, date, 999_999_999, 0, 77),
-                        new Snapshot("5", "n", 0, date, 999_999_999, 0, -1));
+                        new Snapshot("1", "old", 0xffff_ffffL, date, 999_999_999, 5, -1, CLUSTER, 1),
+                        new Snapshot("2", "äöü \u2028", 1L << 33, date, 999_999_999, 3_000_000_005L, -1, CLUSTER, 1),
+                        new Snapshot("", "", 0, date, 999_999_999, -1, -1, CLUSTER, 1),
+                        new Snapshot("a b", "n", 0, date, 999_999_999, 0, 77, CLUSTER, 1),
+                        new Snapshot("5", "n", 0, date, 999_999_999, 0, -1, CLUSTER, 1));
     }
 
     @Test
     void theCountOfInstructionsIsToldOnlyIfItIsThere() {
-        Snapshot without = new Snapshot("1", "n", 2, 3, 4, 5_000_000_006L, Snapshot.NO_ICOUNT);
+        Snapshot without = new Snapshot("1", "n", 2, 3, 4, 5_000_000_006L, Snapshot.NO_ICOUNT, CLUSTER, 1);
 
         assertThat(without.fields())
                 .isEqualTo(Map.of(
@@ -92,7 +91,7 @@ class SnapshotTableTest {
                         "date-nsec", 4L,
                         "vm-clock-sec", 5L,
                         "vm-clock-nsec", 6L));
-        assertThat(new Snapshot("1", "n", 2, 3, 4, -1, 7).fields())
+        assertThat(new Snapshot("1", "n", 2, 3, 4, -1, 7, CLUSTER, 1).fields())
                 .containsEntry("icount", 7L)
                 .containsEntry("vm-clock-sec", 18_446_744_073L)
                 .containsEntry("vm-clock-nsec", 709_551_615L);
@@ -120,7 +119,7 @@ class SnapshotTableTest {
 
         assertThatThrownBy(this::read)
                 .isInstanceOf(StageException.class)
-                .hasMessageContainingAll("image.qcow2 ", why, "qemu-img check -r all");
+                .hasMessageContainingAll("bytes.qcow2 ", why, "qemu-img check -r all");
     }
 
     /** The file is sparse: it costs nothing to make one with many gibibytes of names. */
@@ -139,7 +138,11 @@ class SnapshotTableTest {
             open.setLength(65536L * entry);
         }
 
-        assertThatThrownBy(() -> ImageInfo.of(file.toString(), new HashSet<>()))
+        assertThatThrownBy(() -> {
+                    try (HeaderFile open = HeaderFile.open(file)) {
+                        SnapshotTable.read(open, Qcow2Header.read(open));
+                    }
+                })
                 .isInstanceOf(StageException.class)
                 .hasMessageContaining("that ends after 128 of them, or has more than 16777216 bytes");
     }

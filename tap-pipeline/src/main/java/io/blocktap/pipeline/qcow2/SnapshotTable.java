@@ -1,9 +1,7 @@
-package io.blocktap.launcher.image;
+package io.blocktap.pipeline.qcow2;
 
 import io.blocktap.pipeline.BlockStatus;
 import io.blocktap.pipeline.StageException;
-import io.blocktap.pipeline.qcow2.ImageSource;
-import io.blocktap.pipeline.qcow2.Qcow2Header;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -14,7 +12,7 @@ import java.util.List;
  *
  * <p>Source: QEMU, {@code docs/interop/qcow2.txt}, "Snapshots".
  */
-final class SnapshotTable {
+public final class SnapshotTable {
     /** QEMU's. */
     private static final int MOST_SNAPSHOTS = 65536;
 
@@ -39,7 +37,7 @@ final class SnapshotTable {
      *
      * @throws StageException if it can not be right
      */
-    static List<Snapshot> read(ImageSource image, Qcow2Header header) throws StageException {
+    public static List<Snapshot> read(ImageSource image, Qcow2Header header) throws StageException {
         return header.snapshots() == 0 ? List.of() : new SnapshotTable(image).read(header);
     }
 
@@ -66,6 +64,8 @@ final class SnapshotTable {
     /** Returns how many bytes it has, with those up to the next one. */
     private int readOne(long at, List<Snapshot> snapshots) throws StageException {
         ByteBuffer entry = bytes(at, ENTRY_BYTES);
+        long l1Offset = entry.getLong(0);
+        int l1Entries = entry.getInt(8);
         int idBytes = entry.getShort(12) & LONGEST_TEXT;
         int nameBytes = entry.getShort(14) & LONGEST_TEXT;
         long dateSeconds = Integer.toUnsignedLong(entry.getInt(16));
@@ -86,7 +86,8 @@ final class SnapshotTable {
         texts.position((int) extraBytes);
         String id = text(texts, idBytes);
         String name = text(texts, nameBytes);
-        snapshots.add(new Snapshot(id, name, stateBytes, dateSeconds, dateNanos, clockNanos, icount));
+        snapshots.add(
+                new Snapshot(id, name, stateBytes, dateSeconds, dateNanos, clockNanos, icount, l1Offset, l1Entries));
         return ENTRY_BYTES + rest + (-rest & 7);
     }
 

@@ -1,4 +1,4 @@
-package io.blocktap.launcher.image;
+package io.blocktap.pipeline.qcow2;
 
 import java.time.Instant;
 import java.util.LinkedHashMap;
@@ -14,9 +14,19 @@ import java.util.Map;
  * @param dateNanos what is to be added to that
  * @param clockNanos how long the machine had run; unsigned
  * @param icount how many instructions it had run; {@link #NO_ICOUNT} if it is not told
+ * @param l1Offset where its L1 table begins
+ * @param l1Entries how many entries that has; unsigned
  */
 public record Snapshot(
-        String id, String name, long stateBytes, long dateSeconds, long dateNanos, long clockNanos, long icount) {
+        String id,
+        String name,
+        long stateBytes,
+        long dateSeconds,
+        long dateNanos,
+        long clockNanos,
+        long icount,
+        long l1Offset,
+        int l1Entries) {
     /** Stands for an unknown count, as in the image. */
     static final long NO_ICOUNT = -1;
 
@@ -28,7 +38,7 @@ public record Snapshot(
     }
 
     /** Returns all of it under the names that {@code qemu-img info --output=json} uses. */
-    Map<String, Object> fields() {
+    public Map<String, Object> fields() {
         Map<String, Object> fields = new LinkedHashMap<>();
         if (icount != NO_ICOUNT) {
             fields.put("icount", icount);
