@@ -419,12 +419,32 @@ final class CowIT {
         assertThat(refused("cow:" + overlay, "image:" + base).err()).contains("other.img", "qemu-img rebase -u -b");
     }
 
+    /** It is made beside its place first, under another name, which must not be longer. */
+    @Test
+    void anOverlayMayHaveTheLongestNameThereIs() {
+        overlay = directory.resolve("o".repeat(255));
+
+        try (ServedDisk served = serve("")) {
+            Qcow2.io(served.uri(), "write -P 1 0 64k", "flush");
+        }
+
+        Qcow2.assertClean(overlay);
+        assertThat(directory).isDirectoryNotContaining("glob:**.new");
+    }
+
     @Test
     void aRawFileIsNoOverlay() {
         String before = TestData.sha256(base);
         Path raw = TestData.file(directory.resolve("raw.img"), 2, SIZE);
         assertThat(refused("cow:" + raw, "image:" + base).err()).contains("is not a qcow2 image");
         assertThat(TestData.sha256(base)).isEqualTo(before);
+    }
+
+    @Test
+    void anEmptyFileIsNoOverlay() throws IOException {
+        Files.createFile(overlay);
+
+        assertThat(refused("cow:" + overlay, "image:" + base).err()).contains("is empty, and so no image; remove it");
     }
 
     @Test

@@ -23,6 +23,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -31,6 +32,7 @@ import org.slf4j.LoggerFactory;
 final class OverlayOpener {
     private static final Logger LOG = LoggerFactory.getLogger(OverlayOpener.class);
     private static final int SECTOR_BYTES = 512;
+    private static final AtomicLong DRAFTS = new AtomicLong();
 
     private final CowConfig config;
     private final StageContext context;
@@ -159,6 +161,10 @@ final class OverlayOpener {
     private FileStorage inFile() throws StageException {
         if (!Files.exists(config.overlay(), LinkOption.NOFOLLOW_LINKS)) {
             make(config.overlay());
+        } else if (Files.isRegularFile(config.overlay()) && !Files.isWritable(config.overlay())) {
+            throw new StageException(config.overlay()
+                    + " may not be written, and an overlay must be; check its owner, its mode and its file system, or only read it: qcow2:"
+                    + config.overlay() + ",read-only");
         }
         BlockFile file = open(config.overlay(), -1);
         if (file.isDevice()) {
@@ -195,8 +201,9 @@ final class OverlayOpener {
             throw new StageException(
                     overlay + " does not exist, and can not be made: " + directory + " may not be written");
         }
+        // Not by the overlay's name, which may be as long as names can be.
         Path draft = directory.resolve(
-                "." + whole.getFileName() + "." + ProcessHandle.current().pid() + ".new");
+                ".blocktap-" + ProcessHandle.current().pid() + "-" + DRAFTS.incrementAndGet() + ".new");
         try {
             Files.deleteIfExists(draft); // of a killed process that had the same number
             FileStorage storage = storage(overlay.toString(), open(draft, SECTOR_BYTES));

@@ -55,18 +55,9 @@ public final class CommitSession implements AutoCloseable {
                         + file);
             }
             base = BackingName.resolve(file, name);
-            boolean isQcow2 = BackingFormat.isQcow2(file, header, base);
-            if (!Files.exists(base)) {
-                throw new StageException(file + " has the backing file " + base
-                        + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F "
-                        + header.backingFormat() + " " + file);
-            }
-            if (isQcow2) {
-                requireQcow2(file, header, base);
-            }
-            if (!isQcow2) {
-                requireNoQcow2(file);
-            }
+            boolean isQcow2 = isQcow2(file, header, base);
+            requireWritable(file);
+            requireWritable(base);
             DiskOpener opener = new DiskOpener(loops, workers, InstantSource.system());
             baseDisk = opener.open(
                     "base", base.toString(), List.of(new DiskOpener.Unopened("base", new BaseStage(base, isQcow2))));
@@ -79,11 +70,36 @@ public final class CommitSession implements AutoCloseable {
         }
     }
 
-    private static void requireQcow2(Path file, Qcow2Header header, Path base) throws StageException {
+    /** Returns whether what is below is qcow2, as the overlay says. It has to be so: a qcow2 image that was taken for a raw disk would be destroyed. */
+    private static boolean isQcow2(Path file, Qcow2Header header, Path base) throws StageException {
+        boolean isQcow2 = BackingFormat.isQcow2(file, header, base);
+        if (!Files.exists(base)) {
+            throw new StageException(file + " has the backing file " + base
+                    + ", which does not exist; if it has another name now: qemu-img rebase -u -b BASE -F "
+                    + header.backingFormat() + " " + file);
+        }
+        boolean beginsAsQcow2;
         try (HeaderFile open = HeaderFile.open(base)) {
-            BackingFormat.isQcow2(file, header, base, open.isQcow2());
+            beginsAsQcow2 = open.isQcow2();
         } catch (IOException e) {
             throw new StageException(base + " can not be read: " + e.getMessage(), e);
+        }
+        if (isQcow2) {
+            return BackingFormat.isQcow2(file, header, base, beginsAsQcow2);
+        }
+        if (beginsAsQcow2) {
+            throw new StageException(file + " says that its backing file " + base
+                    + " is raw, and that begins as a qcow2 image, which would be destroyed; if it is the raw disk of a guest all the same, qemu-img commit "
+                    + file + " does it");
+        }
+        return false;
+    }
+
+    private static void requireWritable(Path file) throws StageException {
+        if (!Files.isWritable(file)) {
+            throw new StageException(
+                    file
+                            + " may not be written, and commit writes the overlay and what is below it; check its owner, its mode and its file system");
         }
     }
 
@@ -95,7 +111,12 @@ public final class CommitSession implements AutoCloseable {
                         + " has " + header.sizeBytes() + "; make it as large first: qemu-img resize " + base + " "
                         + header.sizeBytes());
             }
-            return opener.open("overlay", file.toString(), List.of(new DiskOpener.Unopened("overlay", overlay)));
+            Disk disk = opener.open("overlay", file.toString(), List.of(new DiskOpener.Unopened("overlay", overlay)));
+            if (!overlay.engine().header().equals(header)) {
+                disk.close();
+                throw new StageException(file + " was changed by another program just now; look at it, and try again");
+            }
+            return disk;
         } catch (StageException e) {
             baseDisk.close();
             throw e;
@@ -116,19 +137,6 @@ public final class CommitSession implements AutoCloseable {
             return Qcow2Header.read(open);
         } catch (IOException e) {
             throw new StageException(file + " can not be read: " + e.getMessage(), e);
-        }
-    }
-
-    /** What is written goes into it byte by byte: an image that was taken for a raw disk would be destroyed. */
-    private void requireNoQcow2(Path file) throws StageException {
-        try (HeaderFile open = HeaderFile.open(base)) {
-            if (open.isQcow2()) {
-                throw new StageException(file + " says that its backing file " + base
-                        + " is raw, and that begins as a qcow2 image, which would be destroyed; if it is the raw disk of a guest all the same, qemu-img commit "
-                        + file + " does it");
-            }
-        } catch (IOException e) {
-            throw new StageException(base + " can not be read: " + e.getMessage(), e);
         }
     }
 

@@ -99,7 +99,7 @@ public final class BlockFile implements AutoCloseable {
     /** As {@link #open(Path, Access, Caching, long)}, for a file whose length is not that of what is in it. */
     public static BlockFile open(Path path, Access access, Caching caching, long createBytes, PastEnd pastEnd)
             throws StageException {
-        OpenFile file = new FileOpener(path, access, caching, createBytes).open();
+        OpenFile file = new FileOpener(path, access, caching, createBytes, pastEnd).open();
         try {
             return new BlockFile(file, MappedRegion.anonymous(FileSpace.ZEROES_BYTES), pastEnd);
         } catch (NativeException e) {

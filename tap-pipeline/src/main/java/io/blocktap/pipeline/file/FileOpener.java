@@ -47,6 +47,7 @@ final class FileOpener {
     private final BlockFile.Access access;
     private final BlockFile.Caching caching;
     private final long createBytes;
+    private final BlockFile.PastEnd pastEnd;
 
     private @Nullable Fd cached;
     private @Nullable Fd syncs;
@@ -54,11 +55,17 @@ final class FileOpener {
     private boolean isDevice;
     private boolean isOursToDelete;
 
-    FileOpener(Path path, BlockFile.Access access, BlockFile.Caching caching, long createBytes) {
+    FileOpener(
+            Path path,
+            BlockFile.Access access,
+            BlockFile.Caching caching,
+            long createBytes,
+            BlockFile.PastEnd pastEnd) {
         this.path = path;
         this.access = access;
         this.caching = caching;
         this.createBytes = createBytes;
+        this.pastEnd = pastEnd;
     }
 
     OpenFile open() throws StageException {
@@ -168,6 +175,10 @@ final class FileOpener {
     }
 
     private void checkSize(long size) throws StageException {
+        if (size == 0 && pastEnd == BlockFile.PastEnd.ZEROES) {
+            throw new StageException(path + " is empty, and so no image; remove it if an overlay is to be made, or: "
+                    + "qemu-img create -f qcow2 " + path + " SIZE");
+        }
         if (size == 0) {
             long wanted = createBytes > 0 ? createBytes : 1L << 30;
             throw new StageException(path + " is empty; make it as large as the disk is to be: truncate -s " + wanted

@@ -17,6 +17,7 @@ public final class Qcow2Format {
     private static final int REFCOUNT_BYTES = 2;
     private static final int HEADER_BYTES = 112;
     private static final int MOST_L1_BYTES = 32 << 20;
+    private static final int MOST_CLUSTER_BITS = 21;
 
     private Qcow2Format() {}
 
@@ -48,8 +49,7 @@ public final class Qcow2Format {
         long clusterBytes = layout.clusterBytes();
         long l1Bytes = Math.max(1, layout.l1Entries()) * Long.BYTES; // a cluster for no entry would have no user
         if (l1Bytes > MOST_L1_BYTES) {
-            throw new StageException(storage.name() + ": a disk of " + sizeBytes + " bytes needs larger clusters than "
-                    + clusterBytes + " bytes; cluster-size=2M allows the most");
+            throw new StageException(storage.name() + ": " + tooSmall(clusterBits, sizeBytes));
         }
         long l1Clusters = layout.clustersFor(l1Bytes);
         long perBlock = clusterBytes / REFCOUNT_BYTES;
@@ -154,5 +154,17 @@ public final class Qcow2Format {
         if (status != BlockStatus.OK) {
             throw new StageException(storage.name() + ": the new image could not be written: " + status);
         }
+    }
+
+    private static String tooSmall(int clusterBits, long sizeBytes) {
+        int least = clusterBits + 1;
+        while (least <= MOST_CLUSTER_BITS && new Layout(least, sizeBytes).l1Entries() * Long.BYTES > MOST_L1_BYTES) {
+            least++;
+        }
+        return "a disk of " + sizeBytes + " bytes "
+                + (least > MOST_CLUSTER_BITS
+                        ? "is larger than a qcow2 image can be"
+                        : "needs larger clusters than " + (1 << clusterBits) + " bytes; cluster-size=" + (1 << least)
+                                + " or more will do");
     }
 }

@@ -100,8 +100,12 @@ public record Qcow2Header(
         ByteBuffer start = ByteBuffer.allocateDirect(VERSION_3_BYTES + 8);
         readAt(storage, start, 0);
         if (storage.sizeBytes() < VERSION_2_BYTES || !isQcow2(start)) {
-            throw new StageException(
-                    storage.name() + " is not a qcow2 image; a raw one is served by image:" + storage.name());
+            String other = OtherFormat.of(start);
+            throw new StageException(storage.name() + " is not a qcow2 image; "
+                    + (other == null
+                            ? "a raw one is served by image:" + storage.name()
+                            : "it looks like " + other + ": qemu-img convert -O qcow2 " + storage.name()
+                                    + " makes one of it"));
         }
         return new HeaderReader(storage, start).read();
     }
@@ -127,7 +131,10 @@ public record Qcow2Header(
 
         Qcow2Header read() throws StageException {
             int version = start.getInt(4);
-            require(version == 2 || version == 3, "is a qcow2 image of version " + version + "; 2 and 3 are known");
+            require(
+                    version == 2 || version == 3,
+                    "is a qcow2 image of version " + version
+                            + "; 2 and 3 are known, and qemu-img convert -O qcow2 makes one of it");
             int clusterBits = start.getInt(20);
             requireRange("cluster_bits", clusterBits, LEAST_CLUSTER_BITS, MOST_CLUSTER_BITS);
             int clusterBytes = 1 << clusterBits;
@@ -267,7 +274,8 @@ public record Qcow2Header(
     public void requireUsable(String name, boolean forWriting) throws StageException {
         if (isEncrypted) {
             throw new StageException(
-                    name + " is encrypted, which is not known here; qemu-img convert makes a plain copy");
+                    name
+                            + " is encrypted, which is not known here; qemu-img convert makes a plain copy, if it is given the secret (--object secret, --image-opts)");
         }
         if ((incompatibleFeatures & CORRUPT) != 0) {
             throw new StageException(

@@ -123,8 +123,36 @@ class HostileImageTest {
         }
     }
 
-    private static String refusal(SparseBytes image) {
+    /** Its bitmaps are still good for who repairs it. */
+    @Test
+    void anImageThatIsRefusedKeepsItsBitmaps() throws Exception {
+        SparseBytes image = written(9);
+        setLong(image, 88, 1);
+        setLong(image, longAt(image, 40), 0x1234_5678_9abc_def0L);
         RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
+
+        assertThat(refusal(storage)).contains("entry 0 of its L1 table is bad");
+        assertThat(storage.events()).isEmpty();
+    }
+
+    /** Entries could not tell where the next clusters are. */
+    @Test
+    void anImageThatGoesOnFartherThanEntriesCanTellIsRefused() throws Exception {
+        RecordingStorage storage = new RecordingStorage(written(9), new AtomicLong(), 1, false) {
+            @Override
+            public long sizeBytes() {
+                return (1L << 55) + 512;
+            }
+        };
+
+        assertThat(refusal(storage)).contains("has 36028797018964480 bytes", "read-only");
+    }
+
+    private static String refusal(SparseBytes image) {
+        return refusal(new RecordingStorage(image, new AtomicLong(), 1, false));
+    }
+
+    private static String refusal(RecordingStorage storage) {
         StageException refused = org.junit.jupiter.api.Assertions.assertThrows(
                 StageException.class,
                 () -> StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))

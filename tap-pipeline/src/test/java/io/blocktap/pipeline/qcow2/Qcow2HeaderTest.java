@@ -90,9 +90,9 @@ class Qcow2HeaderTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "version                 |   4 | 4 | 0                   | is a qcow2 image of version 0; 2 and 3 are known",
-                "version                 |   4 | 4 | 4                   | is a qcow2 image of version 4; 2 and 3 are known",
-                "version                 |   4 | 4 | -1                  | is a qcow2 image of version -1; 2 and 3 are known",
+                "version                 |   4 | 4 | 0                   | is a qcow2 image of version 0; 2 and 3 are known, and qemu-img convert -O qcow2 makes one of it",
+                "version                 |   4 | 4 | 4                   | is a qcow2 image of version 4; 2 and 3 are known, and qemu-img convert -O qcow2 makes one of it",
+                "version                 |   4 | 4 | -1                  | is a qcow2 image of version -1; 2 and 3 are known, and qemu-img convert -O qcow2 makes one of it",
                 "backing_file_offset     |   8 | 8 | 111                 | says in its header that its backing_file_offset is 111; it is 112 to 4088",
                 "backing_file_offset     |   8 | 8 | 4089                | says in its header that its backing_file_offset is 4089; it is 112 to 4088",
                 "backing_file_offset     |   8 | 8 | -1                  | says in its header that its backing_file_offset is -1; it is 112 to 4088",
@@ -152,6 +152,22 @@ class Qcow2HeaderTest {
         put(3, 1, 0xfa);
 
         assertRefused(" is not a qcow2 image; a raw one is served by image:bytes.qcow2");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "vmdk, 0, 4, 0x4b444d56",
+        "vmdk, 0, 4, 0x434f5744",
+        "vhdx, 0, 8, 0x7668647866696c65",
+        "vpc, 0, 8, 0x636f6e6563746978",
+        "vdi, 64, 4, 0x7f10dabe"
+    })
+    void anImageOfAnotherFormatIsNamed(String format, int offset, int bytes, String magic) {
+        put(0, 4, 0);
+        put(offset, bytes, Long.decode(magic));
+
+        assertRefused(" is not a qcow2 image; it looks like " + format
+                + ": qemu-img convert -O qcow2 bytes.qcow2 makes one of it");
     }
 
     @Test
@@ -281,7 +297,9 @@ class Qcow2HeaderTest {
     void anEncryptedImageIsRefused(int method) throws StageException {
         put(32, 4, method);
 
-        assertUnusable(false, "i.qcow2 is encrypted, which is not known here; qemu-img convert makes a plain copy");
+        assertUnusable(
+                false,
+                "i.qcow2 is encrypted, which is not known here; qemu-img convert makes a plain copy, if it is given the secret (--object secret, --image-opts)");
     }
 
     @Test

@@ -19,7 +19,7 @@ import java.util.function.LongPredicate;
 import org.jspecify.annotations.Nullable;
 
 /** An image's storage in memory, which remembers what was done to it, and may answer late and in any order. */
-final class RecordingStorage implements ImageStorage {
+class RecordingStorage implements ImageStorage {
     /** What was done. */
     enum Kind {
         WRITE,
