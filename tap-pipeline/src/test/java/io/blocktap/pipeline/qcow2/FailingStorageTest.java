@@ -19,6 +19,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** Storage that fails for a while costs the requests that met it, and nothing else. */
 @Timeout(120)
 class FailingStorageTest {
+    private static final int SMALL_CLUSTER_BITS = 9;
+    private static final int SMALL_CLUSTER = 1 << SMALL_CLUSTER_BITS;
+    /** So much of the disk a table of small clusters stands for. */
+    private static final int TABLE_REACH = SMALL_CLUSTER / Long.BYTES * SMALL_CLUSTER;
+
     private static final int SIZE = 256 << 10;
 
     private final AtomicLong clock = new AtomicLong();
@@ -154,36 +159,27 @@ class FailingStorageTest {
     /** Tables of zeroes need no space until they are written: there can be more of them than may be in memory. */
     @Test
     void readsGoOnWhenNoMoreTablesMayBeChangedAndNoneCanBeWritten() throws Exception {
-        int cluster = 512;
-        int reach = cluster / Long.BYTES * cluster;
         int tables = 120;
-        SparseBytes base = new SparseBytes();
-        base.write((long) tables * reach - 1, new byte[] {1}, 0, 1);
-        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
-        Qcow2Format.create(empty, (long) tables * reach, 9, "base", "raw");
-        RecordingStorage storage = new RecordingStorage(empty.content(), clock, seed, false);
-        try (StageHarness harness = StageHarness.open(new EngineStage(storage, base, 16L * cluster, -1))) {
+        SparseBytes base = baseOf(tables);
+        RecordingStorage storage = overlayOf(tables);
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, base, 16L * SMALL_CLUSTER, -1))) {
             TestClient client = harness.client();
-            byte[] data = new byte[cluster];
+            byte[] data = new byte[SMALL_CLUSTER];
             for (int table = 0; table < 20; table++) {
                 data[0] = (byte) table;
-                client.write((long) table * reach, data);
+                client.write((long) table * TABLE_REACH, data);
             }
             client.flush();
             storage.failWrites(number -> true);
 
-            BlockStatus last = BlockStatus.OK;
-            for (int table = 20; table < tables && last == BlockStatus.OK; table++) {
-                last = client.call(BlockOp.WRITE_ZEROES, 0, (long) table * reach, reach, new byte[0])
-                        .status();
-            }
-            assertThat(last).isEqualTo(BlockStatus.NO_SPACE);
+            assertThat(zeroTables(client, 20, tables)).isEqualTo(BlockStatus.NO_SPACE);
             for (int table = 0; table < 20; table++) {
-                assertThat(client.read((long) table * reach, cluster)[0]).isEqualTo((byte) table);
+                assertThat(client.read((long) table * TABLE_REACH, SMALL_CLUSTER)[0])
+                        .isEqualTo((byte) table);
             }
 
             storage.failWrites(number -> false);
-            client.call(BlockOp.WRITE_ZEROES, 0, 100L * reach, reach, new byte[0]);
+            assertThat(zeroTables(client, 100, 101)).isEqualTo(BlockStatus.OK);
             client.flush();
         }
         assertThat(new Qcow2Checker(storage.content(), base).check().errors).isEmpty();
@@ -191,27 +187,39 @@ class FailingStorageTest {
 
     @Test
     void tablesOfZeroesCountForTheLimit() throws Exception {
-        int cluster = 512;
-        int reach = cluster / Long.BYTES * cluster;
         int tables = 200;
-        SparseBytes base = new SparseBytes();
-        base.write((long) tables * reach - 1, new byte[] {1}, 0, 1);
-        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
-        Qcow2Format.create(empty, (long) tables * reach, 9, null, null);
-        RecordingStorage storage = new RecordingStorage(empty.content(), clock, seed, false);
-        long limit = 100L * cluster;
+        SparseBytes base = baseOf(tables);
+        RecordingStorage storage = overlayOf(tables);
+        long limit = 100L * SMALL_CLUSTER;
         try (StageHarness harness = StageHarness.open(new EngineStage(storage, base, 64 << 10, limit))) {
-            BlockStatus last = BlockStatus.OK;
-            for (int table = 0; table < tables && last == BlockStatus.OK; table++) {
-                last = harness.client()
-                        .call(BlockOp.WRITE_ZEROES, 0, (long) table * reach, reach, new byte[0])
-                        .status();
-            }
-            assertThat(last).isEqualTo(BlockStatus.NO_SPACE);
+            assertThat(zeroTables(harness.client(), 0, tables)).isEqualTo(BlockStatus.NO_SPACE);
             harness.client().flush();
-            assertThat(storage.sizeBytes()).isLessThan(limit + 8L * cluster);
-            assertThat(harness.client().read(0, reach)).containsOnly(0);
+            assertThat(storage.sizeBytes()).isLessThan(limit + 8L * SMALL_CLUSTER);
+            assertThat(harness.client().read(0, TABLE_REACH)).containsOnly(0);
         }
         assertThat(new Qcow2Checker(storage.content(), base).check().errors).isEmpty();
+    }
+
+    /** Returns a disk below that takes so many tables to be covered. */
+    private static SparseBytes baseOf(int tables) {
+        SparseBytes base = new SparseBytes();
+        base.write((long) tables * TABLE_REACH - 1, new byte[] {1}, 0, 1);
+        return base;
+    }
+
+    private RecordingStorage overlayOf(int tables) throws Exception {
+        RecordingStorage empty = new RecordingStorage(new SparseBytes(), new AtomicLong(), 0, false);
+        Qcow2Format.create(empty, (long) tables * TABLE_REACH, SMALL_CLUSTER_BITS, "base", "raw");
+        return new RecordingStorage(empty.content(), clock, seed, false);
+    }
+
+    /** Zeroes all that some tables stand for, one table after another, until that fails. Returns how the last one ended. */
+    private static BlockStatus zeroTables(TestClient client, int first, int end) throws Exception {
+        BlockStatus last = BlockStatus.OK;
+        for (int table = first; table < end && last == BlockStatus.OK; table++) {
+            last = client.call(BlockOp.WRITE_ZEROES, 0, (long) table * TABLE_REACH, TABLE_REACH, new byte[0])
+                    .status();
+        }
+        return last;
     }
 }
