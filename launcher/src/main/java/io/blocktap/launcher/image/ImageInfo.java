@@ -106,7 +106,12 @@ public record ImageInfo(
                 return new ImageInfo(name, null, open.sizeBytes(), allocated, List.of());
             }
             Qcow2Header header = Qcow2Header.read(open);
-            return new ImageInfo(name, header, header.sizeBytes(), allocated, SnapshotTable.read(open, header));
+            return new ImageInfo(
+                    name,
+                    header,
+                    header.sizeBytes(),
+                    allocated,
+                    SnapshotTable.read(open, header).snapshots());
         } catch (NoSuchFileException e) {
             throw new StageException(file + " does not exist", e);
         } catch (IOException e) {

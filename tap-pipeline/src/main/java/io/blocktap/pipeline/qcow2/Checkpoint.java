@@ -33,14 +33,15 @@ final class Checkpoint {
             ImageMap map,
             Refcounts refcounts,
             Qcow2Header header,
+            SnapshotTable snapshots,
             long endCluster) {
         this.storage = storage;
         this.layout = layout;
         this.map = map;
         this.refcounts = refcounts;
         this.l1OffsetBytes = header.l1Offset();
-        this.search =
-                new FreeSearch(refcounts, map, endCluster, () -> new CountCheck(storage, layout, header, refcounts));
+        this.search = new FreeSearch(
+                refcounts, map, endCluster, () -> new CountCheck(storage, layout, header, snapshots, refcounts));
     }
 
     /** Makes everything stable that was written, and all changes of the map, before the call. */

@@ -1,7 +1,6 @@
 package io.blocktap.pipeline.qcow2;
 
 import io.blocktap.pipeline.BlockStatus;
-import io.blocktap.pipeline.StageException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,13 +24,10 @@ final class CountCheck {
     private static final int STEP_ENTRIES = 1024;
     /** Snapshots share tables; so an image may have more of them than clusters, but one with very many is made up. */
     private static final int MOST_TABLES_A_CLUSTER = 16;
-    /** QEMU's. */
-    private static final long MOST_L1_BYTES = 32 << 20;
 
     private final ImageStorage storage;
     private final Layout layout;
     private final Refcounts refcounts;
-    private final Qcow2Header header;
     private final List<L1> l1s = new ArrayList<>();
     private final ByteBuffer part = ByteBuffer.allocateDirect(PART_ENTRIES * Long.BYTES);
     private final ByteBuffer formerPart = ByteBuffer.allocateDirect(PART_ENTRIES * Long.BYTES);
@@ -44,12 +40,15 @@ final class CountCheck {
     /** An L1 table: the disk's, or a snapshot's. */
     private record L1(long offsetBytes, long entries) {}
 
-    CountCheck(ImageStorage storage, Layout layout, Qcow2Header header, Refcounts refcounts) {
+    CountCheck(ImageStorage storage, Layout layout, Qcow2Header header, SnapshotTable snapshots, Refcounts refcounts) {
         this.storage = storage;
         this.layout = layout;
-        this.header = header;
         this.refcounts = refcounts;
         this.tablesLeft = MOST_TABLES_A_CLUSTER * layout.clustersFor(storage.sizeBytes());
+        l1s.add(new L1(header.l1Offset(), layout.l1Entries()));
+        for (Snapshot snapshot : snapshots.snapshots()) {
+            l1s.add(new L1(snapshot.l1Offset(), Integer.toUnsignedLong(snapshot.l1Entries())));
+        }
     }
 
     /**
@@ -59,14 +58,10 @@ final class CountCheck {
      * @throws ImageException if something is not counted, or can not be read; the log tells
      */
     boolean goOn() throws ImageException {
-        if (l1s.isEmpty()) {
-            collectTables();
-        }
         L1 l1 = l1s.get(nextL1);
         L1 former = nextL1 == 0 ? new L1(0, 0) : l1s.get(nextL1 - 1);
         int count = (int) Math.min(PART_ENTRIES, l1.entries - nextTable);
         int formerCount = (int) Math.max(0, Math.min(count, former.entries - nextTable));
-        requireCounted(l1.offsetBytes + nextTable * Long.BYTES, (long) count * Long.BYTES);
         readPart(l1, part, count);
         readPart(former, formerPart, formerCount);
         for (int i = 0; i < count; i++) {
@@ -88,23 +83,6 @@ final class CountCheck {
             nextTable = 0;
         }
         return nextL1 == l1s.size();
-    }
-
-    private void collectTables() throws ImageException {
-        l1s.add(new L1(header.l1Offset(), layout.l1Entries()));
-        try {
-            for (Snapshot snapshot : SnapshotTable.read(storage, header)) {
-                long bytes = Integer.toUnsignedLong(snapshot.l1Entries()) * Long.BYTES;
-                if (bytes > MOST_L1_BYTES
-                        || snapshot.l1Offset() < 0
-                        || snapshot.l1Offset() > storage.sizeBytes() - bytes) {
-                    throw bad("the L1 table of snapshot " + l1s.size() + " can not be where it is said to be");
-                }
-                l1s.add(new L1(snapshot.l1Offset(), bytes / Long.BYTES));
-            }
-        } catch (StageException e) {
-            throw bad(e.getMessage());
-        }
     }
 
     private void readPart(L1 l1, ByteBuffer into, int count) throws ImageException {

@@ -69,6 +69,11 @@ public final class FileStorage implements ImageStorage {
     }
 
     @Override
+    public boolean isPoisoned() {
+        return file.isPoisoned();
+    }
+
+    @Override
     public BlockStatus discard(long offsetBytes, long lengthBytes) {
         return file.discard(offsetBytes, lengthBytes);
     }

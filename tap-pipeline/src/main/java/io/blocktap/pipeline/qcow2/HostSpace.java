@@ -86,6 +86,11 @@ final class HostSpace {
         free.add(first, count);
     }
 
+    /** Returns how many were given back, and not taken again. */
+    long freeClusters() {
+        return free.count();
+    }
+
     boolean hasEnough() {
         return free.count() >= ENOUGH_CLUSTERS;
     }

@@ -3,8 +3,6 @@ package io.blocktap.pipeline.qcow2;
 import io.blocktap.pipeline.BlockStatus;
 import io.netty.util.collection.LongObjectHashMap;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,10 +14,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Threads: {@link #lookup} and the epochs on any, without waiting; changes under this object's monitor, which is held for some memory accesses and never for I/O.
  */
 final class ImageMap {
-    /** So many changes at most are kept before a checkpoint is made that nobody has asked for. */
-    private static final int MANY_CHANGES = 1 << 14;
-    /** The same of tables, of which half of those in memory are enough, too: a checkpoint copies them while others wait. */
-    private static final int MANY_TABLE_BYTES = 16 << 20;
     /** So many entries at most are changed at a time. */
     private static final int STEP_ENTRIES = 1 << 13;
 
@@ -27,20 +21,14 @@ final class ImageMap {
     private final TableCache tables;
     private final HostSpace space;
     private final TableVetting vetting;
-    private final int manyTables;
+    private final MapChanges changes;
 
     private final Reclamation reclamation;
     private final MapWorker worker;
     private final LongObjectHashMap<Allocation> pending = new LongObjectHashMap<>();
     private final LongObjectHashMap<Waiters> loading = new LongObjectHashMap<>();
     private final Waiters afterCheckpoint = new Waiters();
-    private final List<L2Table> dirtyTables = new ArrayList<>();
-    /** Those whose changes a checkpoint is writing. */
-    private final List<L2Table> writing = new ArrayList<>();
-
-    private Changes changes = new Changes();
     private boolean isCheckpointAsked;
-    private volatile boolean hasChanges;
 
     /** @param own clusters that no table's entry may have; null if nothing is written */
     ImageMap(Layout layout, TableCache tables, HostSpace space, @Nullable OwnClusters own, MapWorker worker) {
@@ -49,7 +37,7 @@ final class ImageMap {
         this.space = space;
         this.worker = worker;
         this.reclamation = new Reclamation(worker, this::reclaimOn);
-        this.manyTables = Math.min(tables.most() / 2, MANY_TABLE_BYTES >> layout.clusterBits());
+        this.changes = new MapChanges(layout, tables);
         this.vetting = new TableVetting(layout, own, space.end());
     }
 
@@ -76,7 +64,7 @@ final class ImageMap {
 
     /** Returns whether something would be written by a checkpoint, or is being. If not, what was looked up before is stable: a change is announced here before it can be found. */
     boolean hasChanges() {
-        return hasChanges;
+        return changes.exist();
     }
 
     // ---- tables
@@ -122,7 +110,7 @@ final class ImageMap {
         table.hasBadEntries = bad > 0;
         Operation waiting;
         synchronized (this) {
-            tables.put(table, changedTables());
+            tables.put(table, changes.tables());
             vetting.knows(l1Index);
             waiting = takeLoaders(l1Index);
         }
@@ -188,7 +176,7 @@ final class ImageMap {
 
     /** Has the operation woken when clusters that were dropped can be had, if there are any. */
     private Attempt awaitSpace(Operation operation) {
-        if (changes.hasDrops()) {
+        if (changes.clusters().hasDrops()) {
             return awaitCheckpoint(operation);
         }
         return reclamation.await(operation) ? Attempt.WAIT : Attempt.NO_SPACE;
@@ -209,11 +197,7 @@ final class ImageMap {
 
     /** Returns whether a change of a table would be that of one more than may be changed before a checkpoint. */
     private boolean isOneTooMany(@Nullable L2Table table) {
-        return (table == null || table.dirtyPages.isEmpty()) && tables.isFull(changedTables());
-    }
-
-    private int changedTables() {
-        return dirtyTables.size() + writing.size();
+        return (table == null || table.dirtyPages.isEmpty()) && tables.isFull(changes.tables());
     }
 
     /** Returns whether there is a table with no other user, as a snapshot would be. */
@@ -228,27 +212,18 @@ final class ImageMap {
             return table;
         }
         long host = space.takeForTable();
-        changes.used.add(host, 1);
+        changes.clusters().used.add(host, 1);
         if (table == null) {
             table = new L2Table(l1Index, layout.startOf(host), new long[layout.l2Entries()]);
             vetting.knows(l1Index);
-            tables.put(table, changedTables());
+            tables.put(table, changes.tables());
         } else {
-            changes.dropped.add(layout.cluster(table.hostOffset), 1);
+            changes.clusters().dropped.add(layout.cluster(table.hostOffset), 1);
             table.hostOffset = layout.startOf(host);
         }
-        markDirty(table, 0, table.length());
+        changes.markDirty(table, 0, table.length());
         tables.setL1(l1Index, Entry.data(table.hostOffset));
         return table;
-    }
-
-    private void markDirty(L2Table table, int firstIndex, int endIndex) {
-        if (table.dirtyPages.isEmpty()) {
-            dirtyTables.add(table);
-        }
-        int words = layout.pageBytes() / Long.BYTES;
-        table.dirtyPages.set(firstIndex / words, (endIndex - 1) / words + 1);
-        hasChanges = true;
     }
 
     /** The data have been written: from now on they are the clusters' content. */
@@ -257,13 +232,13 @@ final class ImageMap {
         synchronized (this) {
             L2Table table = java.util.Objects.requireNonNull(allocation.table);
             int index = layout.l2Index(allocation.firstCluster);
-            markDirty(table, index, index + allocation.clusters);
+            changes.markDirty(table, index, index + allocation.clusters);
             for (int i = 0; i < allocation.clusters; i++) {
                 long former = table.get(index + i);
                 table.set(index + i, Entry.data(layout.startOf(allocation.firstHost + i)));
                 drop(former);
             }
-            changes.used.add(allocation.firstHost, allocation.clusters);
+            changes.clusters().used.add(allocation.firstHost, allocation.clusters);
             waiting = end(allocation);
             checkpointIfMany();
         }
@@ -291,14 +266,14 @@ final class ImageMap {
 
     private void drop(long former) {
         if (Entry.isCompressed(former)) {
-            changes.dropCompressed(former);
+            changes.clusters().dropCompressed(former);
         } else if (Entry.host(former) != 0) {
-            changes.dropped.add(layout.cluster(Entry.host(former)), 1);
+            changes.clusters().dropped.add(layout.cluster(Entry.host(former)), 1);
         }
     }
 
     private void checkpointIfMany() {
-        if (dirtyTables.size() > manyTables || changes.size() > MANY_CHANGES) {
+        if (changes.areMany()) {
             askForCheckpoint();
         }
     }
@@ -358,7 +333,7 @@ final class ImageMap {
             long former = table.get(i);
             long emptied = how.emptied(former, hasBacking);
             if (emptied != former) {
-                markDirty(table, i, i + 1);
+                changes.markDirty(table, i, i + 1);
                 table.set(i, emptied);
                 if (Entry.isCompressed(former) || Entry.host(former) != Entry.host(emptied)) {
                     drop(former);
@@ -376,29 +351,10 @@ final class ImageMap {
      */
     synchronized @Nullable Changes take(StagedWrites l2, StagedWrites l1, long l1OffsetBytes) {
         isCheckpointAsked = false;
-        if (!hasChanges) {
+        if (!changes.exist()) {
             return null;
         }
-        int words = layout.pageBytes() / Long.BYTES;
-        for (L2Table table : dirtyTables) {
-            int end;
-            for (int page = table.dirtyPages.nextSetBit(0); page >= 0; page = table.dirtyPages.nextSetBit(end)) {
-                end = table.dirtyPages.nextClearBit(page);
-                ByteBuffer into = l2.stage(
-                        table, table.hostOffset + (long) page * layout.pageBytes(), (end - page) * layout.pageBytes());
-                table.copyTo(into, page * words, (end - page) * words);
-            }
-        }
-        tables.stageL1(l1, l1OffsetBytes);
-        // All is copied: nothing fails any more.
-        for (L2Table table : dirtyTables) {
-            table.dirtyPages.clear();
-            table.pins++; // what is on its way to the file must not be read from there
-        }
-        writing.addAll(dirtyTables);
-        dirtyTables.clear();
-        Changes taken = changes;
-        changes = new Changes();
+        Changes taken = changes.take(l2, l1, l1OffsetBytes);
         reclamation.expect(taken.hasDrops());
         return taken;
     }
@@ -412,8 +368,7 @@ final class ImageMap {
         Operation waiting;
         Operation waitingForSpace;
         synchronized (this) {
-            unpinWritten();
-            hasChanges = !dirtyTables.isEmpty();
+            changes.written();
             reclamation.expect(false);
             reclamation.addDropped(freed);
             waiting = afterCheckpoint.takeAll();
@@ -441,31 +396,13 @@ final class ImageMap {
         Operation waiting;
         Operation waitingForSpace;
         synchronized (this) {
-            unpinWritten();
-            for (int i = 0; i < l2.count(); i++) {
-                L2Table table = java.util.Objects.requireNonNull(l2.table(i));
-                int page = (int) ((l2.offset(i) - table.hostOffset) / layout.pageBytes());
-                int words = layout.pageBytes() / Long.BYTES;
-                markDirty(table, page * words, (page + l2.length(i) / layout.pageBytes()) * words);
-            }
-            for (int i = 0; i < l1.count(); i++) {
-                tables.redirtyL1(l1.offset(i) - l1OffsetBytes);
-            }
-            taken.addAll(changes);
-            changes = taken;
+            changes.notWritten(taken, l2, l1, l1OffsetBytes);
             reclamation.expect(false);
             waiting = afterCheckpoint.takeAll();
             waitingForSpace = reclamation.takeWaiters();
         }
         Waiters.wake(waiting, status);
         Waiters.wake(waitingForSpace, status);
-    }
-
-    private void unpinWritten() {
-        for (L2Table table : writing) {
-            table.pins--;
-        }
-        writing.clear();
     }
 
     // ---- host clusters
@@ -488,6 +425,11 @@ final class ImageMap {
     /** Makes clusters available that had no user. */
     synchronized void found(ExtentList extents) {
         reclamation.addFound(extents);
+    }
+
+    /** Returns how many host clusters can be had again. */
+    synchronized long freeClusters() {
+        return space.freeClusters();
     }
 
     synchronized boolean hasFreeEnough() {

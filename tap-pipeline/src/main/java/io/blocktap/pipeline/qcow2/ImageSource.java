@@ -11,7 +11,7 @@ public interface ImageSource extends AutoCloseable {
     /** Returns the size in bytes at this moment. */
     long sizeBytes();
 
-    /** Fills a direct buffer from its position to its limit; with zeroes behind the end. */
+    /** Fills a direct buffer from its position to its limit; the position may stay. With zeroes behind the end. */
     BlockStatus read(ByteBuffer into, long offsetBytes);
 
     @Override

@@ -19,6 +19,11 @@ public interface ImageStorage extends ImageSource, RequestHook {
     /** Makes all that was written, by either kind of write, and answered before the call, stable. */
     BlockStatus sync();
 
+    /** Returns whether a sync has failed, so that nothing is written any more. */
+    default boolean isPoisoned() {
+        return false;
+    }
+
     /** Gives a range's storage back. It then reads as anything; if that can't be done it is left as it is. */
     BlockStatus discard(long offsetBytes, long lengthBytes);
 }

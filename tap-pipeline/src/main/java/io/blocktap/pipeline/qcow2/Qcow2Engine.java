@@ -74,12 +74,11 @@ public final class Qcow2Engine implements AutoCloseable {
         long limit =
                 options.limitBytes() < 0 ? layout.mostHostClusters() : options.limitBytes() >> layout.clusterBits();
         long[] l1 = readL1();
-        OwnClusters own = refcounts == null ? null : new OwnClusters(layout, header, l1, refcounts.blockOffsets());
-        if (refcounts != null && own != null) {
-            refcounts.guard(header, own);
-        }
+        SnapshotTable snapshots = options.isReadOnly() ? SnapshotTable.NONE : SnapshotTable.read(storage, header);
+        OwnClusters own = refcounts == null ? null : refcounts.guard(header, l1, snapshots);
         this.map = new ImageMap(layout, new TableCache(layout, l1, tables), new HostSpace(end, limit), own, new Work());
-        this.checkpoint = refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header, fileEnd);
+        this.checkpoint =
+                refcounts == null ? null : new Checkpoint(storage, layout, map, refcounts, header, snapshots, fileEnd);
         this.flushes = new SerialLane(workers, request -> checkpointNow(), SerialLane.Answers.ALL_WAITING);
     }
 
@@ -291,6 +290,9 @@ public final class Qcow2Engine implements AutoCloseable {
             default -> {
                 if (checkpoint == null) {
                     return request.respond(BlockStatus.READ_ONLY);
+                }
+                if (storage.isPoisoned()) {
+                    return request.respond(BlockStatus.IO_ERROR);
                 }
             }
         }

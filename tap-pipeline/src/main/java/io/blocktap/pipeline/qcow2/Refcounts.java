@@ -39,7 +39,7 @@ final class Refcounts {
     private final ImageStorage storage;
     private final int order;
     private final int mostBlocks;
-    private final LinkedHashMap<Integer, Block> blocks = new LinkedHashMap<>(64, 0.75f, true);
+    private final LinkedHashMap<Integer, RefcountBlock> blocks = new LinkedHashMap<>(64, 0.75f, true);
     private long tableOffset;
     private long[] table;
     private final BitSet dirtyTablePages = new BitSet();
@@ -56,18 +56,6 @@ final class Refcounts {
     private final Set<Long> given = new HashSet<>();
     /** Of a block that was dropped, for the next one. */
     private @Nullable ByteBuffer spare;
-
-    /** A block in memory. */
-    private static final class Block {
-        final long hostOffset;
-        final ByteBuffer content;
-        final BitSet dirtyPages = new BitSet();
-
-        Block(long hostOffset, ByteBuffer content) {
-            this.hostOffset = hostOffset;
-            this.content = content;
-        }
-    }
 
     /**
      * Reads the table.
@@ -91,27 +79,31 @@ final class Refcounts {
      * Has the image's own clusters looked after from now on. A count of 0 for one of them means that the counts are damaged; then others may be free by mistake as well, and would be overwritten. Those of the
      * header and the large tables are looked at now, those of L2 tables and blocks when their part of the file is.
      *
-     * @throws StageException if one has no count, in words for the user
+     * @return the image's own clusters
+     * @throws StageException if one has no count, or is that of two tables; in words for the user
      */
-    void guard(Qcow2Header header, OwnClusters itsOwn) throws StageException, ImageException {
-        own = itsOwn;
+    OwnClusters guard(Qcow2Header header, long[] l1, SnapshotTable snapshots) throws StageException, ImageException {
+        own = OwnClusters.of(storage, layout, header, l1, table, snapshots);
         requireCounted("header", 0, 1);
-        requireCounted(
-                "L1 table",
-                layout.cluster(header.l1Offset()),
-                layout.clustersFor((long) header.l1Entries() * Long.BYTES));
-        requireCounted("refcount table", layout.cluster(tableOffset), header.refcountTableClusters());
+        requireCounted("L1 table", header.l1Offset(), (long) header.l1Entries() * Long.BYTES);
+        requireCounted("refcount table", tableOffset, layout.startOf(header.refcountTableClusters()));
+        requireCounted("table of snapshots", snapshots.offsetBytes(), snapshots.lengthBytes());
+        for (Snapshot snapshot : snapshots.snapshots()) {
+            requireCounted("L1 table of a snapshot", snapshot.l1Offset(), snapshot.l1Bytes());
+        }
+        return own;
     }
 
     /** Returns whether a host cluster is counted. */
     boolean hasUsers(long cluster) throws ImageException {
         long index = blockOf(cluster);
-        Block block = index < table.length ? block((int) index) : null;
-        return block != null && count(block.content, (int) (cluster & clustersABlock() - 1)) != 0;
+        RefcountBlock block = index < table.length ? block((int) index) : null;
+        return block != null && block.count(indexOf(cluster)) != 0;
     }
 
-    private void requireCounted(String what, long first, long clusters) throws StageException, ImageException {
-        for (long cluster = first; cluster < first + clusters; cluster++) {
+    private void requireCounted(String what, long offsetBytes, long lengthBytes) throws StageException, ImageException {
+        long end = layout.clustersFor(offsetBytes + lengthBytes);
+        for (long cluster = layout.cluster(offsetBytes); lengthBytes > 0 && cluster < end; cluster++) {
             if (!hasUsers(cluster)) {
                 throw new StageException(storage.name() + ": its refcounts say that cluster " + cluster
                         + " is free, which has its " + what
@@ -152,11 +144,6 @@ final class Refcounts {
         return new ImageException(BlockStatus.IO_ERROR);
     }
 
-    /** Returns where the blocks are, in bytes; 0 where there is none. */
-    long[] blockOffsets() {
-        return table.clone();
-    }
-
     /** Returns the bytes written so far. */
     long writtenBytes() {
         return writtenBytes;
@@ -168,6 +155,15 @@ final class Refcounts {
 
     private long clustersABlock() {
         return 1L << blockBits();
+    }
+
+    /** Returns where in its block a cluster's count is. */
+    private int indexOf(long cluster) {
+        return (int) (cluster & clustersABlock() - 1);
+    }
+
+    private RefcountBlock newBlock(long hostOffset, ByteBuffer content) {
+        return new RefcountBlock(hostOffset, content, order, layout.pageBytes());
     }
 
     // ---- looking
@@ -188,25 +184,12 @@ final class Refcounts {
                 throw badTable("the refcounts go on far behind the end of the file");
             }
             ImageException.check(storage.read(content.clear(), table[i]));
-            int used = usedCounts(content);
+            int used = newBlock(table[i], content).used();
             if (used > 0) {
                 return Math.max(fileEnd, ((long) i << blockBits()) + used);
             }
         }
         return fileEnd;
-    }
-
-    /** Returns the index behind the last count of a block that is not 0. */
-    private int usedCounts(ByteBuffer content) {
-        int word = content.capacity() / Long.BYTES - 1;
-        while (word >= 0 && content.getLong(word * Long.BYTES) == 0) {
-            word--;
-        }
-        int index = (int) ((word + 1L) * Long.SIZE >> order);
-        while (index > 0 && count(content, index - 1) == 0) {
-            index--;
-        }
-        return index;
     }
 
     /**
@@ -217,9 +200,9 @@ final class Refcounts {
     void findFree(long blockIndex, long endCluster, ExtentList into) throws ImageException {
         long first = blockIndex << blockBits();
         long end = Math.min(endCluster, first + clustersABlock());
-        Block block = blockIndex < table.length ? block((int) blockIndex) : null;
+        RefcountBlock block = blockIndex < table.length ? block((int) blockIndex) : null;
         for (long cluster = first; block != null && cluster < end; cluster++) {
-            if (count(block.content, (int) (cluster - first)) == 0) {
+            if (block.count((int) (cluster - first)) == 0) {
                 if (own.contains(cluster) && !given.contains(cluster)) {
                     throw damaged(cluster);
                 }
@@ -256,9 +239,9 @@ final class Refcounts {
     private void addEach(ExtentList used, ImageMap map) throws ImageException {
         while (!used.isEmpty()) {
             long cluster = used.first(0);
-            Block block = blockToAdd(cluster, map);
-            int inBlock = (int) (cluster & clustersABlock() - 1);
-            setCount(block, inBlock, count(block.content, inBlock) + 1);
+            RefcountBlock block = blockToAdd(cluster, map);
+            int index = indexOf(cluster);
+            set(block, index, block.count(index) + 1);
             used.removeFirstCluster();
         }
     }
@@ -266,9 +249,8 @@ final class Refcounts {
     /** Counts one user less. Returns whether there is none left. */
     boolean drop(long cluster) throws ImageException {
         long index = blockOf(cluster);
-        Block block = index < table.length ? block((int) index) : null;
-        int inBlock = (int) (cluster & clustersABlock() - 1);
-        long former = block == null ? 0 : count(block.content, inBlock);
+        RefcountBlock block = index < table.length ? block((int) index) : null;
+        long former = block == null ? 0 : block.count(indexOf(cluster));
         if (block == null || former == 0) {
             if (++uncounted <= LOGGED_UNCOUNTED || uncounted % 1000 == 0) {
                 LOG.error(
@@ -279,82 +261,55 @@ final class Refcounts {
             }
             return false;
         }
-        setCount(block, inBlock, former - 1);
+        set(block, indexOf(cluster), former - 1);
         if (former == 1 && own.contains(cluster)) {
             given.add(cluster);
         }
         return former == 1;
     }
 
-    private long count(ByteBuffer content, int index) {
-        return switch (order) {
-            case 0, 1, 2 -> {
-                int inByte = 8 >> order;
-                yield content.get(index / inByte) >> (index % inByte << order) & (1 << (1 << order)) - 1;
-            }
-            case 3 -> content.get(index) & 0xff;
-            case 4 -> content.getShort(index * Short.BYTES) & 0xffff;
-            case 5 -> content.getInt(index * Integer.BYTES) & 0xffff_ffffL;
-            default -> content.getLong(index * Long.BYTES);
-        };
-    }
-
-    private void setCount(Block block, int index, long count) throws ImageException {
-        int bits = 1 << order;
-        if (bits < Long.SIZE && count >>> bits != 0) {
-            LOG.error("{}: a refcount of {} bits can not be {}", storage.name(), bits, count);
+    private void set(RefcountBlock block, int index, long count) throws ImageException {
+        if (!block.canHold(count)) {
+            LOG.error("{}: a refcount of {} bits can not be {}", storage.name(), 1 << order, count);
             throw new ImageException(BlockStatus.IO_ERROR);
         }
-        ByteBuffer content = block.content;
-        switch (order) {
-            case 0, 1, 2 -> {
-                int inByte = 8 >> order;
-                int shift = index % inByte << order;
-                int kept = content.get(index / inByte) & ~((1 << bits) - 1 << shift);
-                content.put(index / inByte, (byte) (kept | (int) count << shift));
-            }
-            case 3 -> content.put(index, (byte) count);
-            case 4 -> content.putShort(index * Short.BYTES, (short) count);
-            case 5 -> content.putInt(index * Integer.BYTES, (int) count);
-            default -> content.putLong(index * Long.BYTES, count);
-        }
-        block.dirtyPages.set((int) (((long) index << order) / Byte.SIZE / layout.pageBytes()));
+        block.set(index, count);
     }
 
     // ---- blocks
 
-    private @Nullable Block block(int index) throws ImageException {
-        Block present = blocks.get(index);
+    private @Nullable RefcountBlock block(int index) throws ImageException {
+        RefcountBlock present = blocks.get(index);
         if (present != null || table[index] == 0) {
             return present;
         }
         ByteBuffer content = spare == null ? ByteBuffer.allocateDirect(layout.clusterBytes()) : spare.clear();
         spare = null;
         ImageException.check(storage.read(content, table[index]));
-        Block block = new Block(table[index], content.clear());
+        RefcountBlock block = newBlock(table[index], content.clear());
         keep(index, block);
         return block;
     }
 
-    private void keep(int index, Block block) throws ImageException {
+    private void keep(int index, RefcountBlock block) throws ImageException {
         blocks.put(index, block);
-        Iterator<Map.Entry<Integer, Block>> eldest = blocks.entrySet().iterator();
+        Iterator<Map.Entry<Integer, RefcountBlock>> eldest = blocks.entrySet().iterator();
         while (blocks.size() > mostBlocks && eldest.hasNext()) {
-            Block dropped = eldest.next().getValue();
+            RefcountBlock dropped = eldest.next().getValue();
             if (dropped != block) {
-                write(dropped);
+                writtenBytes += dropped.writeTo(storage);
                 eldest.remove();
-                spare = dropped.content;
+                spare = dropped.takeContent();
             }
         }
     }
 
-    private Block blockToAdd(long cluster, ImageMap map) throws ImageException {
+    private RefcountBlock blockToAdd(long cluster, ImageMap map) throws ImageException {
         long index = blockOf(cluster);
         if (index >= table.length) {
             growTable(index, map);
         }
-        Block present = block((int) index);
+        RefcountBlock present = block((int) index);
         if (present != null) {
             return present;
         }
@@ -363,9 +318,9 @@ final class Refcounts {
             throw damaged(uncounted);
         }
         long host = map.takeForTable();
-        Block made = new Block(layout.startOf(host), ByteBuffer.allocateDirect(layout.clusterBytes()));
-        made.dirtyPages.set(0, layout.clusterBytes() / layout.pageBytes());
-        table[(int) index] = made.hostOffset;
+        RefcountBlock made = newBlock(layout.startOf(host), ByteBuffer.allocateDirect(layout.clusterBytes()));
+        made.markNew();
+        table[(int) index] = layout.startOf(host);
         dirtyTablePages.set((int) (index * Long.BYTES / layout.pageBytes()));
         owed.add(host, 1);
         keep((int) index, made);
@@ -389,31 +344,17 @@ final class Refcounts {
 
     // ---- writing
 
-    private void write(Block block) throws ImageException {
-        int page = layout.pageBytes();
-        int end;
-        for (int first = block.dirtyPages.nextSetBit(0); first >= 0; first = block.dirtyPages.nextSetBit(end)) {
-            end = block.dirtyPages.nextClearBit(first);
-            ByteBuffer bytes = block.content.slice(first * page, (end - first) * page);
-            writtenBytes += bytes.remaining();
-            ImageException.check(storage.write(bytes, block.hostOffset + (long) first * page));
-        }
-        block.dirtyPages.clear();
-    }
-
     /** Writes all changed blocks. They are stable after the next sync. */
     void writeBlocks() throws ImageException {
-        for (Block block : blocks.values()) {
-            if (!block.dirtyPages.isEmpty()) {
-                write(block);
-            }
+        for (RefcountBlock block : blocks.values()) {
+            writtenBytes += block.writeTo(storage);
         }
     }
 
     /** Returns whether a block is to be written. */
     boolean hasDirtyBlocks() {
-        for (Block block : blocks.values()) {
-            if (!block.dirtyPages.isEmpty()) {
+        for (RefcountBlock block : blocks.values()) {
+            if (block.isDirty()) {
                 return true;
             }
         }

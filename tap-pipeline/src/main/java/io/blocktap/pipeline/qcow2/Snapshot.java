@@ -32,6 +32,11 @@ public record Snapshot(
 
     private static final long NANOS = 1_000_000_000;
 
+    /** Returns how many bytes its L1 table has. */
+    long l1Bytes() {
+        return Integer.toUnsignedLong(l1Entries) * Long.BYTES;
+    }
+
     /** Returns when it was taken. */
     public Instant date() {
         return Instant.ofEpochSecond(dateSeconds);

@@ -47,6 +47,11 @@ final class EngineStage implements Stage, RequestHook {
         return Objects.requireNonNull(engine).isSearching();
     }
 
+    /** Returns how many host clusters can be had again. */
+    long freeClusters() {
+        return Objects.requireNonNull(engine).map().freeClusters();
+    }
+
     @Override
     public Sharing sharing() {
         return Sharing.THREAD_SAFE;

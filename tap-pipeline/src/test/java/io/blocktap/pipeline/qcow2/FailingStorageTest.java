@@ -200,6 +200,26 @@ class FailingStorageTest {
         assertThat(new Qcow2Checker(storage.content(), base).check().errors).isEmpty();
     }
 
+    /** They only change the map, which no flush would make stable. */
+    @Test
+    void zeroesAndDiscardsFailWhenNothingCanBecomeStableAnyMore() throws Exception {
+        RecordingStorage storage = new RecordingStorage(overlayOf(2).content(), clock, seed, false) {
+            @Override
+            public boolean isPoisoned() {
+                return true;
+            }
+        };
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, baseOf(2), 64 << 10, -1))) {
+            for (BlockOp op : List.of(BlockOp.WRITE, BlockOp.WRITE_ZEROES, BlockOp.DISCARD)) {
+                byte[] data = new byte[op == BlockOp.WRITE ? SMALL_CLUSTER : 0];
+                assertThat(harness.client().call(op, 0, 0, SMALL_CLUSTER, data).status())
+                        .as(op.name())
+                        .isEqualTo(BlockStatus.IO_ERROR);
+            }
+            assertThat(harness.client().read(0, SMALL_CLUSTER)).containsOnly(0);
+        }
+    }
+
     /** Returns a disk below that takes so many tables to be covered. */
     private static SparseBytes baseOf(int tables) {
         SparseBytes base = new SparseBytes();

@@ -9,6 +9,8 @@ import io.blocktap.pipeline.testkit.Reply;
 import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TestClient;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -16,6 +18,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -24,6 +27,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 class HostileImageTest {
     private static final int SIZE = 256 << 10;
     private static final int IMAGES = 30;
+
+    @TempDir
+    private Path directory;
 
     @ParameterizedTest
     @ValueSource(ints = {9, 12})
@@ -120,6 +126,56 @@ class HostileImageTest {
                         .isEqualTo(java.util.Arrays.copyOfRange(before, at, at + 512));
             }
             TestClient.await(harness.drain());
+        }
+    }
+
+    /** The guest would write the map, with what it takes for its data. */
+    @Test
+    void aTableThatIsSaidToLieInAnotherOneIsRefused() throws Exception {
+        SparseBytes good = written(9);
+        long l1 = longAt(good, 40);
+        long table = longAt(good, 48);
+        long block = longAt(good, table);
+        for (long other : List.of(l1, table, block, longAt(good, l1 + 8) & ~Entry.COPIED)) {
+            SparseBytes image = good.copy();
+            setLong(image, l1, Entry.data(other));
+            assertThat(refusal(image)).contains("in cluster " + other / 512 + ":", "qemu-img check -r all");
+        }
+
+        SparseBytes blockInL1 = good.copy();
+        setLong(blockInL1, table + 8, l1);
+        assertThat(refusal(blockInL1)).contains("in cluster " + l1 / 512 + ":");
+    }
+
+    @Test
+    void aGuestDoesNotGetAtTheTablesOfSnapshots() throws Exception {
+        QemuImg.require();
+        Path file = directory.resolve("snapshot.qcow2");
+        SparseBytes image = written(12);
+        Files.write(file, image.read(0, (int) image.size()));
+        QemuImg.run("snapshot", "-c", "one", file.toString());
+        byte[] bytes = Files.readAllBytes(file);
+        image = new SparseBytes();
+        image.write(0, bytes, 0, bytes.length);
+        RecordingStorage storage = new RecordingStorage(image, new AtomicLong(), 1, false);
+        SnapshotTable table = SnapshotTable.read(storage, Qcow2Header.read(storage));
+        long l1 = table.snapshots().get(0).l1Offset();
+        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))) {
+            harness.client().write(0, new byte[512]); // now the disk has a table of its own
+        }
+
+        for (long other : List.of(table.offsetBytes(), l1, Entry.host(longAt(image, l1)))) {
+            SparseBytes bad = storage.content();
+            long l2 = Entry.host(longAt(bad, longAt(bad, 40)));
+            setLong(bad, l2 + 5 * Long.BYTES, Entry.data(other));
+            RecordingStorage opened = new RecordingStorage(bad, new AtomicLong(), 1, false);
+            try (StageHarness harness = StageHarness.open(new EngineStage(opened, null, 64 << 10, -1))) {
+                assertThat(harness.client()
+                                .call(BlockOp.WRITE, 0, 5 * 4096, 512, new byte[512])
+                                .status())
+                        .isEqualTo(BlockStatus.IO_ERROR);
+            }
+            assertThat(opened.content().read(other, 4096)).isEqualTo(bad.read(other, 4096));
         }
     }
 

@@ -160,7 +160,7 @@ class RecordingStorage implements ImageStorage {
 
     @Override
     public synchronized BlockStatus read(ByteBuffer into, long offsetBytes) {
-        into.put(content.read(offsetBytes, into.remaining()));
+        into.duplicate().put(content.read(offsetBytes, into.remaining())); // as for a file, the position stays
         return BlockStatus.OK;
     }
 

@@ -6,6 +6,7 @@ import io.blocktap.pipeline.testkit.StageHarness;
 import io.blocktap.pipeline.testkit.TestClient;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -23,14 +24,15 @@ class ScatteredClustersTest {
         RecordingStorage storage = new RecordingStorage(empty.content(), new AtomicLong(), 1, true);
         byte[] data = new byte[HALF];
         new Random(1).nextBytes(data);
-        try (StageHarness harness = StageHarness.open(new EngineStage(storage, null, 64 << 10, -1))) {
+        EngineStage stage = new EngineStage(storage, null, 64 << 10, -1);
+        try (StageHarness harness = StageHarness.open(stage)) {
             TestClient client = harness.client();
             client.write(0, data);
             for (int at = 0; at < HALF; at += 2 * CLUSTER) {
                 client.discard(at, CLUSTER);
             }
             client.flush();
-            client.flush(); // what the first has freed can be had
+            Awaitility.await().until(() -> stage.freeClusters() >= HALF / CLUSTER / 2);
 
             client.write(HALF, data);
 

@@ -57,7 +57,7 @@ class SnapshotTableTest {
         SparseBytes content = new SparseBytes();
         content.write(0, image.array(), 0, next + CLUSTER);
         ImageStorage storage = new BytesStorage(content);
-        return SnapshotTable.read(storage, Qcow2Header.read(storage));
+        return SnapshotTable.read(storage, Qcow2Header.read(storage)).snapshots();
     }
 
     @Test
