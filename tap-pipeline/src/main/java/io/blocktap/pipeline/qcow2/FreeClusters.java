@@ -1,6 +1,8 @@
 package io.blocktap.pipeline.qcow2;
 
+import java.util.Objects;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A set of host clusters: by a bit each where some of a chunk are in it, by one object for chunks that are in it whole.
@@ -22,11 +24,11 @@ final class FreeClusters {
     /** Some clusters beside each other. */
     private static final class Chunk {
         /** Null if all are in the set. */
-        long @org.jspecify.annotations.Nullable [] bits;
+        long @Nullable [] bits;
 
         int count;
 
-        Chunk(long @org.jspecify.annotations.Nullable [] bits, int count) {
+        Chunk(long @Nullable [] bits, int count) {
             this.bits = bits;
             this.count = count;
         }
@@ -112,13 +114,17 @@ final class FreeClusters {
         }
         while (number != null) {
             from = number == cluster / CHUNK_CLUSTERS ? (int) (cluster % CHUNK_CLUSTERS) : 0;
-            int found = next(chunks.get(number), from);
+            int found = next(get(number), from);
             if (found < CHUNK_CLUSTERS) {
                 return number * CHUNK_CLUSTERS + found;
             }
             number = chunks.higherKey(number);
         }
         return -1;
+    }
+
+    private Chunk get(Long number) {
+        return Objects.requireNonNull(chunks.get(number));
     }
 
     /** Returns the index of the first one in a chunk from an index on; {@link #CHUNK_CLUSTERS} if there is none. */
@@ -152,7 +158,7 @@ final class FreeClusters {
         }
         long number = first / CHUNK_CLUSTERS;
         int from = (int) (first % CHUNK_CLUSTERS);
-        Chunk chunk = chunks.get(number);
+        Chunk chunk = get(number);
         int end = chunk.bits == null ? CHUNK_CLUSTERS : nextIn(chunk.bits, from, -1);
         int taken = (int) Math.min(wanted, end - from);
         remove(number, chunk, from, taken);
